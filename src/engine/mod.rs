@@ -1,0 +1,4 @@
+//! The data path, in flow order.
+
+pub mod room;
+pub mod settings;

@@ -1,0 +1,247 @@
+//! What an operator may decide about the engine, and every bound that it keeps.
+//!
+//! Plain data: nothing here reads a file or the environment. Defaults are those of [`Settings::default`].
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Everything that the engine is started with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Number of shards (threads); `None`: one per core that the process may run on. At most [`SHARDS_MAX`].
+    pub shards: Option<NonZeroUsize>,
+    /// Whether shard threads are pinned to cores.
+    pub pinning: Pinning,
+    /// Bounds.
+    pub limits: Limits,
+    /// Pings, and how long to wait for an answer.
+    pub heartbeat: Heartbeat,
+    /// Settings of every room that no pattern names.
+    pub room: RoomSettings,
+    /// Settings by room name; the first pattern that matches a name decides.
+    pub rooms: Vec<RoomClass>,
+}
+
+/// Shards are counted in one machine word where a room's home remembers who has members.
+pub const SHARDS_MAX: usize = 64;
+
+/// Where shard threads run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pinning {
+    /// Shard `i` on the `i`-th core of the process, round robin.
+    #[default]
+    Cores,
+    /// Wherever the kernel puts them.
+    Off,
+}
+
+/// Every bound of the engine, named once. Fullness has a policy and a counter; see each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest message from a client or the API, bytes. Longer: close 1009, HTTP 413.
+    pub message_bytes_max: usize,
+    /// Most frames of one fragmented message. More: close 1008.
+    pub message_fragments_max: u32,
+    /// Bytes of unfinished frames and messages that the process holds, all connections together. More: close 1013.
+    pub unfinished_bytes_max: usize,
+    /// Connections of the process. More: HTTP 503.
+    pub connections_max: usize,
+    /// Connections from one address (IPv6: one /64), loopback excepted. More: HTTP 429.
+    pub connections_per_address_max: usize,
+    /// Rooms that exist at a time. More: HTTP 503.
+    pub rooms_max: usize,
+    /// Messages per second that one connection may publish; faster ones are read later, not lost. `None`: no bound.
+    pub publish_per_second_max: Option<u32>,
+    /// Entries in a shard's inbox. Full: publishers wait (a socket is not read, HTTP waits).
+    pub inbox_entries_max: usize,
+    /// Bytes of one room that a shard has accepted and not yet offered to every member. Full: publishers wait.
+    pub backlog_bytes_max: usize,
+    /// What the kernel may hold unsent for one connection (`TCP_NOTSENT_LOWAT`), bytes.
+    pub unsent_bytes_max: u32,
+    /// How long sent data may stay unacknowledged before the kernel gives the peer up (`TCP_USER_TIMEOUT`).
+    pub unacknowledged_time_max: Duration,
+    /// How long a closing connection may take to finish.
+    pub close_time_max: Duration,
+}
+
+/// Pings keep proxies from closing a quiet connection and find peers that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// A connection that has been silent for so long is pinged (jittered by up to a fifth, earlier).
+    pub ping_interval: Duration,
+    /// A connection that has been silent for so long is gone.
+    pub silence_max: Duration,
+}
+
+/// How one room behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomSettings {
+    /// Publications that a member may lag behind.
+    pub window_count_max: u32,
+    /// Bytes that a member may lag behind.
+    pub window_bytes_max: usize,
+    /// Age of the oldest publication that a lagging member still gets.
+    pub window_age_max: Duration,
+    /// What happens to a member that lags behind the window.
+    pub lag: LagPolicy,
+    /// Time to gather publications for one send; the first after a pause goes out at once.
+    pub coalesce: Duration,
+    /// Whether a client's message comes back to itself.
+    pub echo: Echo,
+    /// Whether clients may publish.
+    pub publish: ClientPublish,
+}
+
+/// Settings for all rooms whose name matches a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomClass {
+    /// A room name in which each `*` stands for any number of bytes, none included.
+    pub pattern: String,
+    /// The settings of these rooms.
+    pub settings: RoomSettings,
+}
+
+/// What happens to a member whose cursor falls behind the room's window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LagPolicy {
+    /// The connection is closed with code 3008, "slow".
+    #[default]
+    Disconnect,
+    /// The cursor jumps to the newest publication; what it missed is counted.
+    Skip,
+    /// A member that cannot be served at once gets only the newest publication (prices).
+    Latest,
+}
+
+/// Whether a client's message comes back to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Echo {
+    /// The sender is a member like any other.
+    #[default]
+    On,
+    /// The sender does not get its own messages.
+    Off,
+}
+
+/// Whether clients may publish into the room over their connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClientPublish {
+    /// Each message of a member is published.
+    #[default]
+    Allowed,
+    /// Listen-only: a message of a member closes its connection with 1008.
+    Refused,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            shards: None,
+            pinning: Pinning::Cores,
+            limits: Limits::default(),
+            heartbeat: Heartbeat::default(),
+            room: RoomSettings::default(),
+            rooms: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 64 << 10,
+            message_fragments_max: 128,
+            unfinished_bytes_max: 64 << 20,
+            connections_max: 1_000_000,
+            connections_per_address_max: 2_000,
+            rooms_max: 1_000_000,
+            publish_per_second_max: None,
+            inbox_entries_max: 4_096,
+            backlog_bytes_max: 4 << 20,
+            unsent_bytes_max: 16 << 10,
+            unacknowledged_time_max: Duration::from_secs(30),
+            close_time_max: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { ping_interval: Duration::from_secs(25), silence_max: Duration::from_secs(60) }
+    }
+}
+
+impl Default for RoomSettings {
+    fn default() -> Self {
+        Self {
+            window_count_max: 4_096,
+            window_bytes_max: 1 << 20,
+            window_age_max: Duration::from_secs(30),
+            lag: LagPolicy::Disconnect,
+            coalesce: Duration::ZERO,
+            echo: Echo::On,
+            publish: ClientPublish::Allowed,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of the room called `name`: those of the first class whose pattern matches it. O(classes).
+    #[must_use]
+    pub fn for_room(&self, name: &str) -> &RoomSettings {
+        self.rooms.iter().find(|class| matches(&class.pattern, name)).map_or(&self.room, |class| &class.settings)
+    }
+}
+
+/// Whether `name` matches `pattern`, in which each `*` stands for any number of bytes. Linear for one `*`, never worse
+/// than quadratic: after a mismatch only the last `*` is extended.
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, n));
+                p += 1;
+            }
+            Some(byte) if *byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((after_star, taken)) => {
+                    retry = Some((after_star, taken + 1));
+                    p = after_star;
+                    n = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("chat", "chat", true),
+            ("chat", "chats", false),
+            ("*", "anything", true),
+            ("prices.*", "prices.btc", true),
+            ("prices.*", "prices.", true),
+            ("prices.*", "price.btc", false),
+            ("*.log", "a.log.log", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-b-b-", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} ~ {name}");
+        }
+    }
+}

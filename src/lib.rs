@@ -1,0 +1,4 @@
+//! shardcast: a sharded WebSocket broadcast engine.
+
+pub mod engine;
+pub mod protocol;
