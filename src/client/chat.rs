@@ -21,6 +21,9 @@ const LINE_BYTES_MAX: usize = 32 << 10;
 /// How long the last lines may take to come back before we leave.
 const LAST_LINES_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// How long `/quit` waits for a connection to send the last lines over.
+const QUIT_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// Arguments of `shardcast chat`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -138,6 +141,10 @@ impl Chat {
         loop {
             if self.input.is_over(&self.pending) {
                 return Ok(None);
+            }
+            if self.input == Input::Quit {
+                let last_try = tokio::time::timeout(QUIT_TIME_MAX, &mut connecting).await;
+                return last_try.map_or(Ok(None), |link| link.map(Some));
             }
             let reads = self.input == Input::Open && !self.pending.is_full();
             tokio::select! {

@@ -19,20 +19,16 @@ const CLEAR_LINE: &str = "\r\x1b[K";
 pub(super) enum Input {
     /// More lines.
     Open,
-    /// None: leave when everything is sent.
+    /// None: leave when everything is sent, however long that takes.
     Ended,
-    /// None: leave now.
+    /// None: leave when everything is sent, and soon if there is no connection to send it over.
     Quit,
 }
 
 impl Input {
     /// Whether it is time to leave.
     pub(super) fn is_over(self, pending: &Pending) -> bool {
-        match self {
-            Self::Open => false,
-            Self::Ended => !pending.has_unsent(),
-            Self::Quit => true,
-        }
+        self != Self::Open && !pending.has_unsent()
     }
 }
 
