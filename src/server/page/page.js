@@ -43,8 +43,7 @@ function receive(data) {
   if (arrived.length > 2 * MESSAGES_MAX) arrived = arrived.slice(-MESSAGES_MAX);
   if (drawing) return;
   drawing = true;
-  // A hidden page gets no animation frames.
-  if (document.hidden) setTimeout(draw, 100);
+  if (document.hidden) setTimeout(draw, 100); // a hidden page gets no animation frames
   else requestAnimationFrame(draw);
 }
 
@@ -59,6 +58,7 @@ function draw() {
   $("empty").hidden = list.childElementCount > 0;
   if (following) list.scrollTop = list.scrollHeight;
   else $("newest").hidden = false;
+  showFigures();
 }
 
 function item({ data, at }) {
@@ -66,27 +66,22 @@ function item({ data, at }) {
   const time = document.createElement("time");
   time.append(at.toLocaleTimeString());
   line.append(time);
-  if (typeof data !== "string") {
-    line.className = "binary";
-    line.append(`binary, ${data.byteLength} bytes`);
-    return line;
-  }
   const chat = chatMessage(data);
-  if (chat === undefined) {
-    line.className = "plain";
-    line.append(data);
-    return line;
+  if (chat !== undefined) {
+    const name = document.createElement("b");
+    name.append(chat.name.trim().slice(0, 64) || "anonymous");
+    line.append(name, chat.text);
+    line.classList.toggle("mine", chat.name === $("name").value.trim());
+  } else {
+    const text = typeof data === "string";
+    line.className = text ? "plain" : "binary";
+    line.append(text ? data : `binary, ${data.byteLength} bytes`);
   }
-  const name = document.createElement("b");
-  name.append(chat.name.trim().slice(0, 64) || "anonymous");
-  line.append(name, chat.text);
-  line.classList.toggle("mine", chat.name === $("name").value.trim());
   return line;
 }
 
 // {"name":…,"text":…}, as `shardcast chat` writes it too.
 function chatMessage(data) {
-  if (!data.startsWith("{")) return undefined;
   try {
     const { name, text } = JSON.parse(data);
     return typeof name === "string" && typeof text === "string" ? { name, text } : undefined;
@@ -95,12 +90,15 @@ function chatMessage(data) {
   }
 }
 
-function everySecond() {
+function showFigures() {
   const rate = perSecond.reduce((sum, count) => sum + count, 0) / perSecond.length;
   const figure = rate >= 10 ? Math.round(rate).toLocaleString() : rate.toFixed(1);
   $("rate").textContent = `${figure} messages/s · ${total.toLocaleString()} in all`;
-  // Read out loud only what a person can follow.
-  list.setAttribute("aria-live", rate > 2 ? "off" : "polite");
+  list.ariaLive = rate > 2 ? "off" : "polite"; // read out loud only what a person can follow
+}
+
+function everySecond() {
+  showFigures();
   perSecond = [0, ...perSecond].slice(0, RATE_SECONDS);
   if (retryAt !== undefined) showWait();
 }
@@ -112,12 +110,9 @@ $("newest").addEventListener("click", () => (list.scrollTop = list.scrollHeight)
 // --- The connection ---
 
 let room = "";
-let socket;
-let failures = 0;
-let timer;
-let retryAt;
-let why = "";
 let unsent = [];
+let failures = 0;
+let [socket, timer, retryAt, why] = []; // the last two while waiting for the next try
 
 function show(state, text) {
   $("state").dataset.state = state;
@@ -185,10 +180,7 @@ function join(name) {
   if (changed) {
     if (roomOfAddress() !== name) history.replaceState(null, "", `#${encodeURIComponent(name)}`);
     list.replaceChildren();
-    arrived = [];
-    unsent = [];
-    total = 0;
-    perSecond = [0];
+    [arrived, unsent, total, perSecond] = [[], [], 0, [0]];
     $("empty").hidden = false;
     $("newest").hidden = true;
     showCode();
@@ -203,7 +195,6 @@ function say(text) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(line);
   else if (unsent.length < UNSENT_MAX) unsent.push(line);
   else return false;
-  if (retryAt !== undefined) showWait();
   return true;
 }
 
@@ -272,29 +263,20 @@ function select(tab) {
     other.tabIndex = other === tab ? 0 : -1;
     $(other.getAttribute("aria-controls")).hidden = other !== tab;
   }
+  tab.focus();
 }
 
 for (const tab of tabs) {
+  const other = tabs.find((candidate) => candidate !== tab);
   tab.addEventListener("click", () => select(tab));
-  tab.addEventListener("keydown", (event) => {
-    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-    const next = tabs[(tabs.indexOf(tab) + 1) % tabs.length]; // of two
-    select(next);
-    next.focus();
-  });
+  tab.addEventListener("keydown", ({ key }) => (key === "ArrowLeft" || key === "ArrowRight") && select(other));
 }
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const code = $(button.dataset.copy);
-    try {
-      await navigator.clipboard.writeText(code.textContent);
-      button.textContent = "Copied";
-      setTimeout(() => (button.textContent = "Copy"), 1500);
-    } catch {
-      // Only secure pages have a clipboard: leave it to Ctrl-C.
-      getSelection().selectAllChildren(code);
-    }
+    getSelection().selectAllChildren(code); // only secure pages have a clipboard; others leave it to Ctrl-C
+    await navigator.clipboard?.writeText(code.textContent);
   });
 }
 
@@ -311,6 +293,6 @@ function storedName(value) {
 }
 
 $("name").value = storedName() || `guest-${Math.random().toString(36).slice(2, 6)}`;
-if (!join(roomOfAddress() || "lobby")) join("lobby");
+join(roomOfAddress()) || join("lobby");
 setInterval(everySecond, 1000);
 everySecond();
