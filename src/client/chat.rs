@@ -111,7 +111,7 @@ impl Chat {
             };
             let again = self.pending.reconnected();
             if again > 0 {
-                notice(format_args!("{again} lines that nobody may have seen are sent again"));
+                notice(format_args!("lines that nobody may have seen are sent again: {again}"));
             }
             self.console.prompt().await;
             match self.talk(&mut link).await? {
@@ -137,6 +137,7 @@ impl Chat {
 
     /// Connects, and takes what is typed meanwhile. `None`: left.
     async fn connect(&mut self, session: &mut Session) -> Result<Option<Link>, ClientError> {
+        self.console.prompt().await;
         let mut connecting = std::pin::pin!(session.connect());
         loop {
             if self.input.is_over(&self.pending) {
@@ -273,7 +274,7 @@ impl Chat {
         }
         match self.pending.unseen() {
             lines if lines > 0 && !seen && !closed => Err(ClientError::Failed(format!(
-                "{lines} lines were sent, but the server has not confirmed them"
+                "lines sent, but not confirmed by the server: {lines}"
             ))),
             _ => self.unsent(),
         }
@@ -283,7 +284,7 @@ impl Chat {
     fn unsent(&self) -> Result<(), ClientError> {
         match self.pending.unsent() {
             0 => Ok(()),
-            lines => Err(ClientError::Failed(format!("{lines} lines were not sent"))),
+            lines => Err(ClientError::Failed(format!("lines not sent: {lines}"))),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::output::{Gone, Output};
 use super::pending::Pending;
 
 /// Back to the line's beginning, and clear it.
-const CLEAR_LINE: &str = "\r\x1b[K";
+pub(super) const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// What to expect of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Console {
     /// The output cannot be written.
     pub(super) async fn finish(self) -> io::Result<()> {
         if self.prompt.is_some() {
-            drop(self.output.write(Bytes::from_static(b"\r\x1b[K")).await);
+            drop(self.output.write(Bytes::from_static(CLEAR_LINE.as_bytes())).await);
         }
         self.output.finish().await
     }

@@ -25,7 +25,7 @@ mod subscribe;
 mod target;
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 pub(crate) use chat::ChatArgs;
@@ -107,7 +107,10 @@ fn exit(result: Result<(), ClientError>) -> ExitCode {
     }
 }
 
-/// One status line on standard error. If that is closed, there is nobody to tell.
+/// One status line on standard error; on a terminal it takes the place of a prompt. If standard error is closed, there is
+/// nobody to tell.
 fn notice(line: fmt::Arguments<'_>) {
-    drop(writeln!(std::io::stderr().lock(), "shardcast: {line}"));
+    let mut stderr = std::io::stderr().lock();
+    let clear = if stderr.is_terminal() { console::CLEAR_LINE } else { "" };
+    drop(writeln!(stderr, "{clear}shardcast: {line}"));
 }
