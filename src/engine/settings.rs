@@ -167,7 +167,10 @@ impl Default for Limits {
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self { ping_interval: Duration::from_secs(25), silence_max: Duration::from_secs(60) }
+        Self {
+            ping_interval: Duration::from_secs(25),
+            silence_max: Duration::from_secs(60),
+        }
     }
 }
 
@@ -189,7 +192,10 @@ impl Settings {
     /// The settings of the room called `name`: those of the first class whose pattern matches it. O(classes).
     #[must_use]
     pub fn for_room(&self, name: &str) -> &RoomSettings {
-        self.rooms.iter().find(|class| matches(&class.pattern, name)).map_or(&self.room, |class| &class.settings)
+        self.rooms
+            .iter()
+            .find(|class| matches(&class.pattern, name))
+            .map_or(&self.room, |class| &class.settings)
     }
 }
 
