@@ -2,11 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use fastwebsockets::unmask;
-
 use super::close::parse_body;
 use super::error::ProtocolError;
 use super::header::{Control, FrameKind, Header, Parsed, parse};
+use super::mask::unmask;
 use super::unfinished::{Led, Message, Unfinished, control_bytes};
 use super::{DecodeLimits, MessageKind, Sink, utf8};
 

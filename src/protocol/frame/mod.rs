@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod error;
 mod header;
+mod mask;
 mod unfinished;
 mod utf8;
 

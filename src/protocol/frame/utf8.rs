@@ -2,8 +2,15 @@
 
 use super::error::ProtocolError;
 
+/// Texts shorter than this gain from a look whether they are ASCII before they are validated: simdutf8 takes those of
+/// less than a vector's block byte by byte.
+const SHORT_BYTES: usize = 64;
+
 /// Checks a message that is complete.
 pub(super) fn check_whole(text: &[u8]) -> Result<(), ProtocolError> {
+    if text.len() < SHORT_BYTES && text.is_ascii() {
+        return Ok(());
+    }
     match simdutf8::basic::from_utf8(text) {
         Ok(_) => Ok(()),
         Err(_) => Err(ProtocolError::InvalidUtf8 {
