@@ -38,11 +38,7 @@ impl CloseCode {
 /// Code and reason of an unmasked close frame.
 pub(super) fn parse_body(body: &[u8]) -> Result<(Option<u16>, &str), ProtocolError> {
     let Some((code, reason)) = body.split_first_chunk::<2>() else {
-        return if body.is_empty() {
-            Ok((None, ""))
-        } else {
-            Err(ProtocolError::CloseBodyOfOne)
-        };
+        return if body.is_empty() { Ok((None, "")) } else { Err(ProtocolError::CloseBodyOfOne) };
     };
     let code = u16::from_be_bytes(*code);
     if !CloseCode(code).is_allowed() {

@@ -29,12 +29,7 @@ pub fn decode(
     budget: &mut usize,
     sink: &mut impl Sink,
 ) -> Result<usize, ProtocolError> {
-    let mut decoder = Decoder {
-        unfinished,
-        limits,
-        budget,
-        sink,
-    };
+    let mut decoder = Decoder { unfinished, limits, budget, sink };
     let mut consumed = 0;
     while consumed < input.len() {
         let step = decoder.step(&mut input[consumed..]).inspect_err(|_| {
@@ -97,10 +92,7 @@ impl<S: Sink> Decoder<'_, S> {
             }
             if let Some(message) = unfinished.message.as_mut().filter(|message| message.is_receiving()) {
                 let taken = message.receive(input, self.limits, self.budget)?;
-                return Ok(Step {
-                    taken,
-                    next: self.end_frame()?,
-                });
+                return Ok(Step { taken, next: self.end_frame()? });
             }
         }
         let Parsed::Whole(header) = parse(input)? else {
@@ -113,18 +105,12 @@ impl<S: Sink> Decoder<'_, S> {
                     return self.lead(input);
                 };
                 unmask(payload, header.mask);
-                Ok(Step {
-                    taken: end,
-                    next: self.control(control, payload)?,
-                })
+                Ok(Step { taken: end, next: self.control(control, payload)? })
             }
             FrameKind::Start(kind) => self.start(kind, &header, input),
             FrameKind::Continuation => {
                 let next = self.open_frame(&header)?;
-                Ok(Step {
-                    taken: header.header_bytes,
-                    next,
-                })
+                Ok(Step { taken: header.header_bytes, next })
             }
         }
     }
@@ -133,25 +119,17 @@ impl<S: Sink> Decoder<'_, S> {
     #[inline]
     fn start(&mut self, kind: MessageKind, header: &Header, input: &mut [u8]) -> Result<Step, ProtocolError> {
         let payload_bytes = self.admit(header)?;
-        let whole = input[header.header_bytes..]
-            .get_mut(..payload_bytes)
-            .filter(|_| header.fin);
+        let whole = input[header.header_bytes..].get_mut(..payload_bytes).filter(|_| header.fin);
         let Some(payload) = whole else {
             let next = self.open_frame(header)?;
-            return Ok(Step {
-                taken: header.header_bytes,
-                next,
-            });
+            return Ok(Step { taken: header.header_bytes, next });
         };
         unmask(payload, header.mask);
         if kind == MessageKind::Text {
             utf8::check_whole(payload)?;
         }
         let next = self.sink.message(kind, payload).into();
-        Ok(Step {
-            taken: header.header_bytes + payload_bytes,
-            next,
-        })
+        Ok(Step { taken: header.header_bytes + payload_bytes, next })
     }
 
     /// Collects a header, or a control frame, that does not lie wholly in one input.
@@ -187,10 +165,7 @@ impl<S: Sink> Decoder<'_, S> {
     /// Whether the data frame may follow what came before, and is within the limits. Returns its payload's length.
     #[inline]
     fn admit(&self, header: &Header) -> Result<usize, ProtocolError> {
-        let open = self
-            .unfinished
-            .as_ref()
-            .and_then(|unfinished| unfinished.message.as_ref());
+        let open = self.unfinished.as_ref().and_then(|unfinished| unfinished.message.as_ref());
         let (held_bytes, fragments) = match (header.kind, open) {
             (FrameKind::Continuation, None) => return Err(ProtocolError::ContinuationWithoutStart),
             (FrameKind::Start(_), Some(_)) => return Err(ProtocolError::DataInsideFragmented),
@@ -207,10 +182,7 @@ impl<S: Sink> Decoder<'_, S> {
         let limit = self.limits.message_fragments_max;
         let whole = header.fin && open.is_none();
         if fragments > limit && !whole {
-            return Err(ProtocolError::TooManyFragments {
-                actual: fragments,
-                limit,
-            });
+            return Err(ProtocolError::TooManyFragments { actual: fragments, limit });
         }
         Ok(payload_bytes)
     }
@@ -221,10 +193,7 @@ impl<S: Sink> Decoder<'_, S> {
         let unfinished = self.hold()?;
         let message = match header.kind {
             FrameKind::Start(kind) => unfinished.message.insert(Message::new(kind)),
-            _ => unfinished
-                .message
-                .as_mut()
-                .ok_or(ProtocolError::ContinuationWithoutStart)?,
+            _ => unfinished.message.as_mut().ok_or(ProtocolError::ContinuationWithoutStart)?,
         };
         message.open_frame(header, payload_bytes);
         self.end_frame()

@@ -62,17 +62,12 @@ pub fn encode_close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
 
 /// `text`, or what of it fits into `bytes_max` without parting a character.
 fn cut(text: &str, bytes_max: usize) -> &str {
-    let end = (0..=text.len().min(bytes_max))
-        .rev()
-        .find(|end| text.is_char_boundary(*end));
+    let end = (0..=text.len().min(bytes_max)).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }
 
 fn encode_control(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
-    debug_assert!(
-        payload.len() <= CONTROL_BYTES_MAX,
-        "a control frame has at most {CONTROL_BYTES_MAX} bytes"
-    );
+    debug_assert!(payload.len() <= CONTROL_BYTES_MAX, "a control frame has at most {CONTROL_BYTES_MAX} bytes");
     let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
     encode_header(out, first, payload.len());
     out.extend_from_slice(payload);

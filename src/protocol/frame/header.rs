@@ -73,42 +73,25 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProtocolError> {
         return Err(ProtocolError::ControlTooLong);
     }
     let (length_bytes, payload_bytes) = match length {
-        LENGTH_16 => (
-            2,
-            bytes[2..]
-                .first_chunk()
-                .map(|field| u64::from(u16::from_be_bytes(*field))),
-        ),
+        LENGTH_16 => (2, bytes[2..].first_chunk().map(|field| u64::from(u16::from_be_bytes(*field)))),
         LENGTH_64 => (8, bytes[2..].first_chunk().map(|field| u64::from_be_bytes(*field))),
         _ => (0, Some(u64::from(length))),
     };
     let header_bytes = 2 + length_bytes + 4;
     let Some(payload_bytes) = payload_bytes else {
-        return Ok(Parsed::Partial {
-            needed_bytes: header_bytes,
-        });
+        return Ok(Parsed::Partial { needed_bytes: header_bytes });
     };
     check_length(length, payload_bytes)?;
     let Some(mask) = bytes[2 + length_bytes..].first_chunk() else {
-        return Ok(Parsed::Partial {
-            needed_bytes: header_bytes,
-        });
+        return Ok(Parsed::Partial { needed_bytes: header_bytes });
     };
-    Ok(Parsed::Whole(Header {
-        kind,
-        fin: first & FIN != 0,
-        mask: *mask,
-        header_bytes,
-        payload_bytes,
-    }))
+    Ok(Parsed::Whole(Header { kind, fin: first & FIN != 0, mask: *mask, header_bytes, payload_bytes }))
 }
 
 #[inline]
 fn frame_kind(first: u8) -> Result<FrameKind, ProtocolError> {
     if first & RESERVED != 0 {
-        return Err(ProtocolError::ReservedBits {
-            bits: (first & RESERVED) >> 4,
-        });
+        return Err(ProtocolError::ReservedBits { bits: (first & RESERVED) >> 4 });
     }
     let kind = match first & OPCODE {
         0x0 => FrameKind::Continuation,
@@ -129,14 +112,8 @@ fn frame_kind(first: u8) -> Result<FrameKind, ProtocolError> {
 #[inline]
 fn check_length(field: u8, length: u64) -> Result<(), ProtocolError> {
     match field {
-        LENGTH_16 if length < u64::from(LENGTH_16) => Err(ProtocolError::NonMinimalLength {
-            length,
-            encoded_bytes: 2,
-        }),
-        LENGTH_64 if length <= u64::from(u16::MAX) => Err(ProtocolError::NonMinimalLength {
-            length,
-            encoded_bytes: 8,
-        }),
+        LENGTH_16 if length < u64::from(LENGTH_16) => Err(ProtocolError::NonMinimalLength { length, encoded_bytes: 2 }),
+        LENGTH_64 if length <= u64::from(u16::MAX) => Err(ProtocolError::NonMinimalLength { length, encoded_bytes: 8 }),
         LENGTH_64 if length >> 63 != 0 => Err(ProtocolError::LengthTopBit { length }),
         _ => Ok(()),
     }

@@ -8,10 +8,7 @@ use super::{CONTROL_BYTES_MAX, DecodeLimits, MessageKind, utf8};
 /// An extended length is an error for a control frame, so that 2 bytes and the mask are its whole header.
 const CONTROL_FRAME_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
 
-const _: () = assert!(
-    CLIENT_HEADER_BYTES_MAX <= CONTROL_FRAME_BYTES_MAX,
-    "a lead holds every header"
-);
+const _: () = assert!(CLIENT_HEADER_BYTES_MAX <= CONTROL_FRAME_BYTES_MAX, "a lead holds every header");
 
 /// What is kept of an unfinished frame or message; exists only while there is one.
 ///
@@ -44,10 +41,7 @@ pub(super) struct Lead {
 
 impl Default for Lead {
     fn default() -> Self {
-        Self {
-            bytes: [0; CONTROL_FRAME_BYTES_MAX],
-            length: 0,
-        }
+        Self { bytes: [0; CONTROL_FRAME_BYTES_MAX], length: 0 }
     }
 }
 
@@ -76,10 +70,7 @@ impl Lead {
                 Parsed::Whole(header) if matches!(header.kind, FrameKind::Control(_)) => control_bytes(header),
                 Parsed::Whole(header) => header.header_bytes,
             };
-            debug_assert!(
-                needed <= CONTROL_FRAME_BYTES_MAX,
-                "the bytes of a lead have room for what it collects"
-            );
+            debug_assert!(needed <= CONTROL_FRAME_BYTES_MAX, "the bytes of a lead have room for what it collects");
             if needed == self.length
                 && let Parsed::Whole(header) = parsed
             {
@@ -115,10 +106,7 @@ impl Lead {
 
 /// Length of a control frame, bytes.
 pub(super) fn control_bytes(header: &Header) -> usize {
-    debug_assert!(
-        matches!(header.kind, FrameKind::Control(_)),
-        "only a control frame's length was checked"
-    );
+    debug_assert!(matches!(header.kind, FrameKind::Control(_)), "only a control frame's length was checked");
     header.header_bytes + usize::try_from(header.payload_bytes).map_or(CONTROL_BYTES_MAX, |n| n.min(CONTROL_BYTES_MAX))
 }
 
@@ -145,13 +133,7 @@ struct OpenFrame {
 
 impl Message {
     pub(super) fn new(kind: MessageKind) -> Self {
-        Self {
-            kind,
-            payload: Vec::new(),
-            fragments: 0,
-            checked_bytes: 0,
-            frame: None,
-        }
+        Self { kind, payload: Vec::new(), fragments: 0, checked_bytes: 0, frame: None }
     }
 
     /// Whether payload is awaited, not a header.
@@ -163,11 +145,7 @@ impl Message {
     pub(super) fn open_frame(&mut self, header: &Header, payload_bytes: usize) {
         debug_assert!(self.frame.is_none(), "a frame ends before the next begins");
         self.fragments = self.fragments.saturating_add(1);
-        self.frame = Some(OpenFrame {
-            fin: header.fin,
-            mask: header.mask,
-            remaining_bytes: payload_bytes,
-        });
+        self.frame = Some(OpenFrame { fin: header.fin, mask: header.mask, remaining_bytes: payload_bytes });
     }
 
     /// Takes the open frame's payload from `input`, unmasking it there. Returns how many bytes that were.
@@ -179,11 +157,7 @@ impl Message {
     ) -> Result<usize, ProtocolError> {
         let Some(mut frame) = self.frame else { return Ok(0) };
         let taken = frame.remaining_bytes.min(input.len());
-        let bytes_max = if frame.fin {
-            self.payload.len() + frame.remaining_bytes
-        } else {
-            limits.message_bytes_max
-        };
+        let bytes_max = if frame.fin { self.payload.len() + frame.remaining_bytes } else { limits.message_bytes_max };
         self.grow(taken, bytes_max, budget)?;
         let arrived = &mut input[..taken];
         unmask(arrived, frame.mask);
@@ -208,10 +182,7 @@ impl Message {
         let doubled = (2 * capacity).min(bytes_max).min(capacity.saturating_add(*budget));
         let target = needed.max(doubled);
         if target - capacity > *budget {
-            return Err(ProtocolError::UnfinishedBytes {
-                actual: target - capacity,
-                limit: *budget,
-            });
+            return Err(ProtocolError::UnfinishedBytes { actual: target - capacity, limit: *budget });
         }
         self.payload.reserve_exact(target - self.payload.len());
         *budget -= (self.payload.capacity() - capacity).min(*budget);
@@ -224,9 +195,7 @@ impl Message {
             return Ok(false);
         };
         if frame.fin && self.kind == MessageKind::Text && self.checked_bytes < self.payload.len() {
-            return Err(ProtocolError::InvalidUtf8 {
-                position: self.checked_bytes,
-            });
+            return Err(ProtocolError::InvalidUtf8 { position: self.checked_bytes });
         }
         Ok(frame.fin)
     }

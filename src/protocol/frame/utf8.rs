@@ -13,9 +13,7 @@ pub(super) fn check_whole(text: &[u8]) -> Result<(), ProtocolError> {
     }
     match simdutf8::basic::from_utf8(text) {
         Ok(_) => Ok(()),
-        Err(_) => Err(ProtocolError::InvalidUtf8 {
-            position: valid_up_to(text),
-        }),
+        Err(_) => Err(ProtocolError::InvalidUtf8 { position: valid_up_to(text) }),
     }
 }
 
@@ -27,9 +25,7 @@ pub(super) fn check_prefix(text: &[u8], checked: usize) -> Result<usize, Protoco
     match simdutf8::compat::from_utf8(&text[checked..]) {
         Ok(_) => Ok(text.len()),
         Err(error) if error.error_len().is_none() => Ok(checked + error.valid_up_to()),
-        Err(error) => Err(ProtocolError::InvalidUtf8 {
-            position: checked + error.valid_up_to(),
-        }),
+        Err(error) => Err(ProtocolError::InvalidUtf8 { position: checked + error.valid_up_to() }),
     }
 }
 

@@ -6,9 +6,7 @@ use crate::protocol::frame::{CLOSE_REASON_BYTES_MAX, CloseCode, ProtocolError};
 #[test]
 fn codes_of_close_frames() {
     for code in 0..=u16::MAX {
-        let allowed = [1000..=1003, 1007..=1014, 3000..=4999]
-            .iter()
-            .any(|range| range.contains(&code));
+        let allowed = [1000..=1003, 1007..=1014, 3000..=4999].iter().any(|range| range.contains(&code));
         assert_eq!(CloseCode(code).is_allowed(), allowed, "{code}");
         let wire = frame(0x88, &code.to_be_bytes());
         let expected = if allowed {
@@ -48,32 +46,17 @@ fn bodies_of_close_frames() {
 #[test]
 fn errors_fit_into_a_reason() {
     for error in [
-        ProtocolError::NonMinimalLength {
-            length: u64::MAX,
-            encoded_bytes: 8,
-        },
+        ProtocolError::NonMinimalLength { length: u64::MAX, encoded_bytes: 8 },
         ProtocolError::LengthTopBit { length: u64::MAX },
         ProtocolError::InvalidUtf8 { position: usize::MAX },
-        ProtocolError::MessageTooLong {
-            actual: u64::MAX,
-            limit: usize::MAX,
-        },
-        ProtocolError::TooManyFragments {
-            actual: u32::MAX,
-            limit: u32::MAX,
-        },
-        ProtocolError::UnfinishedBytes {
-            actual: usize::MAX,
-            limit: usize::MAX,
-        },
+        ProtocolError::MessageTooLong { actual: u64::MAX, limit: usize::MAX },
+        ProtocolError::TooManyFragments { actual: u32::MAX, limit: u32::MAX },
+        ProtocolError::UnfinishedBytes { actual: usize::MAX, limit: usize::MAX },
         ProtocolError::ReservedBits { bits: 7 },
         ProtocolError::InvalidCloseCode { code: u16::MAX },
     ] {
         assert!(error.to_string().len() <= CLOSE_REASON_BYTES_MAX, "{error}");
         assert!(CloseCode(error.close_code()).is_allowed());
     }
-    assert_eq!(
-        ProtocolError::ReservedBits { bits: 1 }.to_string(),
-        "reserved bits 0b001 are set"
-    );
+    assert_eq!(ProtocolError::ReservedBits { bits: 1 }.to_string(), "reserved bits 0b001 are set");
 }

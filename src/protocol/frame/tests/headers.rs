@@ -30,41 +30,17 @@ fn expected(state: State, first: u8, mask_bit: u8, length: (u8, &[u8], u64)) -> 
     let control = matches!(opcode, 8..=10);
     let rules = [
         (reserved != 0, ProtocolError::ReservedBits { bits: reserved }),
-        (
-            matches!(opcode, 3..=7 | 11..=15),
-            ProtocolError::ReservedOpcode { opcode },
-        ),
+        (matches!(opcode, 3..=7 | 11..=15), ProtocolError::ReservedOpcode { opcode }),
         (control && !fin, ProtocolError::ControlFragmented),
         (mask_bit == UNMASKED, ProtocolError::Unmasked),
         (control && field > 125, ProtocolError::ControlTooLong),
-        (
-            extended.len() == 2 && bytes < 126,
-            ProtocolError::NonMinimalLength {
-                length: bytes,
-                encoded_bytes: 2,
-            },
-        ),
-        (
-            extended.len() == 8 && bytes < 65_536,
-            ProtocolError::NonMinimalLength {
-                length: bytes,
-                encoded_bytes: 8,
-            },
-        ),
-        (
-            opcode == 0 && state == State::Idle,
-            ProtocolError::ContinuationWithoutStart,
-        ),
-        (
-            matches!(opcode, 1 | 2) && state == State::InMessage,
-            ProtocolError::DataInsideFragmented,
-        ),
+        (extended.len() == 2 && bytes < 126, ProtocolError::NonMinimalLength { length: bytes, encoded_bytes: 2 }),
+        (extended.len() == 8 && bytes < 65_536, ProtocolError::NonMinimalLength { length: bytes, encoded_bytes: 8 }),
+        (opcode == 0 && state == State::Idle, ProtocolError::ContinuationWithoutStart),
+        (matches!(opcode, 1 | 2) && state == State::InMessage, ProtocolError::DataInsideFragmented),
         (
             opcode == 0 && bytes == 65_536,
-            ProtocolError::MessageTooLong {
-                actual: 65_537,
-                limit: LIMITS.message_bytes_max,
-            },
+            ProtocolError::MessageTooLong { actual: 65_537, limit: LIMITS.message_bytes_max },
         ),
     ];
     rules.into_iter().find_map(|(broken, error)| broken.then_some(error))
@@ -98,21 +74,9 @@ fn check(state: State, first: u8, mask_bit: u8, length: (u8, &[u8], u64), chunk:
     // A close frame of five zeros has code 0.
     let of_body = (first == 0x88).then_some(ProtocolError::InvalidCloseCode { code: 0 });
     let expected = expected(state, first, mask_bit, length).or(of_body);
-    assert_eq!(
-        error,
-        expected,
-        "{state:?} {wire:x?}",
-        wire = &wire[..wire.len().min(14)]
-    );
-    let events = if error.is_none() {
-        told(state, first, bytes)
-    } else {
-        vec![]
-    };
-    assert!(
-        client.recorder.events == events,
-        "{state:?} {first:x} tells the right thing"
-    );
+    assert_eq!(error, expected, "{state:?} {wire:x?}", wire = &wire[..wire.len().min(14)]);
+    let events = if error.is_none() { told(state, first, bytes) } else { vec![] };
+    assert!(client.recorder.events == events, "{state:?} {first:x} tells the right thing");
     error.map(|error| error.close_code())
 }
 
@@ -124,10 +88,7 @@ fn every_class_of_header() {
             for mask_bit in [UNMASKED, MASKED] {
                 for length in LENGTHS {
                     let codes = [usize::MAX, 1, 3].map(|chunk| check(state, first, mask_bit, length, chunk));
-                    assert!(
-                        codes.iter().all(|code| matches!(code, None | Some(1002 | 1009))),
-                        "{codes:?}"
-                    );
+                    assert!(codes.iter().all(|code| matches!(code, None | Some(1002 | 1009))), "{codes:?}");
                     classes += 1;
                     allowed += usize::from(codes[0].is_none());
                 }

@@ -6,12 +6,7 @@ use crate::protocol::frame::{DecodeLimits, ProtocolError, Unfinished};
 #[test]
 fn whole_messages_hold_nothing() {
     let mut client = Client::new(LIMITS, 0);
-    let input = [
-        frame(0x81, "grüß".as_bytes()),
-        frame(0x82, &[0xff; 300]),
-        frame(0x81, b""),
-    ]
-    .concat();
+    let input = [frame(0x81, "grüß".as_bytes()), frame(0x82, &[0xff; 300]), frame(0x81, b"")].concat();
     assert_eq!(client.read(&input), Ok(input.len()));
     assert_eq!(client.recorder.events, [text("grüß"), binary(&[0xff; 300]), text("")]);
     assert!(client.unfinished.is_none());
@@ -52,13 +47,7 @@ fn fragments_with_control_frames_between() {
 
 #[test]
 fn a_stop_leaves_the_rest_alone() {
-    let frames = [
-        frame(0x81, b"a"),
-        frame(0x02, b"b"),
-        frame(0x89, b"c"),
-        frame(0x80, b"d"),
-        frame(0x8a, b"e"),
-    ];
+    let frames = [frame(0x81, b"a"), frame(0x02, b"b"), frame(0x89, b"c"), frame(0x80, b"d"), frame(0x8a, b"e")];
     let input = frames.concat();
     let mut client = Client::new(LIMITS, BUDGET);
     client.recorder.stops = true;
@@ -69,12 +58,7 @@ fn a_stop_leaves_the_rest_alone() {
         stops.push(at);
     }
     assert_eq!(stops, [7, 21, 28, 35], "after each message and ping");
-    let expected = [
-        text("a"),
-        Event::Ping(b"c".to_vec()),
-        binary(b"bd"),
-        Event::Pong(b"e".to_vec()),
-    ];
+    let expected = [text("a"), Event::Ping(b"c".to_vec()), binary(b"bd"), Event::Pong(b"e".to_vec())];
     assert_eq!(client.recorder.events, expected);
     assert!(client.unfinished.is_none());
 }
@@ -95,22 +79,14 @@ fn memory_grows_with_what_arrived() {
     let mut client = Client::new(LIMITS, BUDGET);
     let input = frame(0x82, &vec![0; 60_000]);
     assert!(client.read(&input[..8]).is_ok());
-    assert_eq!(
-        client.held(),
-        size_of::<Unfinished>(),
-        "a header alone takes no payload memory"
-    );
+    assert_eq!(client.held(), size_of::<Unfinished>(), "a header alone takes no payload memory");
     assert!(client.read(&input[8..1_008]).is_ok());
     assert_eq!(client.held(), size_of::<Unfinished>() + 1_000);
     assert!(client.read(&input[1_008..1_009]).is_ok());
     assert_eq!(client.held(), size_of::<Unfinished>() + 2_000);
     assert!(client.read(&input[1_009..40_008]).is_ok());
     assert!(client.read(&input[40_008..50_008]).is_ok());
-    assert_eq!(
-        client.held(),
-        size_of::<Unfinished>() + 60_000,
-        "no more than the frame declares"
-    );
+    assert_eq!(client.held(), size_of::<Unfinished>() + 60_000, "no more than the frame declares");
 }
 
 #[test]
@@ -118,26 +94,14 @@ fn the_budget_bounds_what_is_held() {
     let own = size_of::<Unfinished>();
     let input = frame(0x82, &[0; 1_000]);
     let error = Client::new(LIMITS, own - 1).read(&input[..1]).unwrap_err();
-    assert_eq!(
-        error,
-        ProtocolError::UnfinishedBytes {
-            actual: own,
-            limit: own - 1
-        }
-    );
+    assert_eq!(error, ProtocolError::UnfinishedBytes { actual: own, limit: own - 1 });
     assert_eq!(error.close_code(), 1013);
 
     let mut client = Client::new(LIMITS, own + 999);
     assert!(client.read(&input[..808]).is_ok());
-    assert!(
-        client.read(&input[808..1_007]).is_ok(),
-        "doubling is cut to what is granted"
-    );
+    assert!(client.read(&input[808..1_007]).is_ok(), "doubling is cut to what is granted");
     assert_eq!(client.budget, 0);
-    assert_eq!(
-        client.read(&input[1_007..]),
-        Err(ProtocolError::UnfinishedBytes { actual: 1, limit: 0 })
-    );
+    assert_eq!(client.read(&input[1_007..]), Err(ProtocolError::UnfinishedBytes { actual: 1, limit: 0 }));
 
     let mut client = Client::new(LIMITS, own + 1_000);
     for piece in input.chunks(1) {
@@ -148,94 +112,42 @@ fn the_budget_bounds_what_is_held() {
 
 #[test]
 fn length_is_judged_by_the_header() {
-    let limits = DecodeLimits {
-        message_bytes_max: 1_000,
-        ..LIMITS
-    };
+    let limits = DecodeLimits { message_bytes_max: 1_000, ..LIMITS };
     for length in [1_001, 65_535] {
         let mut client = Client::new(limits, 0);
         let error = client.read(&frame(0x82, &vec![0; length])[..8]).unwrap_err();
-        assert_eq!(
-            error,
-            ProtocolError::MessageTooLong {
-                actual: length as u64,
-                limit: 1_000
-            }
-        );
+        assert_eq!(error, ProtocolError::MessageTooLong { actual: length as u64, limit: 1_000 });
         assert_eq!(error.close_code(), 1009);
     }
-    for length in [
-        (1 << 31) - 1,
-        1 << 31,
-        (1 << 31) + 1,
-        (1 << 32) - 1,
-        1 << 32,
-        (1 << 32) + 1,
-        u64::MAX >> 1,
-    ] {
+    for length in [(1 << 31) - 1, 1 << 31, (1 << 31) + 1, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, u64::MAX >> 1] {
         let header = [&[0x82, 0xff], length.to_be_bytes().as_slice(), &[0; 4]].concat();
         let error = Client::new(limits, 0).read(&header).unwrap_err();
-        assert_eq!(
-            error,
-            ProtocolError::MessageTooLong {
-                actual: length,
-                limit: 1_000
-            }
-        );
+        assert_eq!(error, ProtocolError::MessageTooLong { actual: length, limit: 1_000 });
     }
     for length in [1 << 63, u64::MAX] {
         let header = [&[0x82, 0xff], length.to_be_bytes().as_slice()].concat();
-        assert_eq!(
-            Client::new(limits, BUDGET).read(&header),
-            Err(ProtocolError::LengthTopBit { length })
-        );
+        assert_eq!(Client::new(limits, BUDGET).read(&header), Err(ProtocolError::LengthTopBit { length }));
     }
     let mut client = Client::new(limits, BUDGET);
-    assert!(
-        client
-            .read(&[frame(0x02, &[0; 600]), frame(0x00, &[0; 400])].concat())
-            .is_ok(),
-        "the limit is allowed"
-    );
+    assert!(client.read(&[frame(0x02, &[0; 600]), frame(0x00, &[0; 400])].concat()).is_ok(), "the limit is allowed");
     let error = client.read(&frame(0x80, &[0])[..6]).unwrap_err();
-    assert_eq!(
-        error,
-        ProtocolError::MessageTooLong {
-            actual: 1_001,
-            limit: 1_000
-        }
-    );
+    assert_eq!(error, ProtocolError::MessageTooLong { actual: 1_001, limit: 1_000 });
 }
 
 #[test]
 fn empty_fragments_are_counted() {
-    let limits = DecodeLimits {
-        message_fragments_max: 3,
-        ..LIMITS
-    };
+    let limits = DecodeLimits { message_fragments_max: 3, ..LIMITS };
     let mut client = Client::new(limits, BUDGET);
     let three = [frame(0x01, b""), frame(0x00, b""), frame(0x80, b"")].concat();
-    assert!(
-        client.read(&three.repeat(2)).is_ok(),
-        "each message has a count of its own"
-    );
+    assert!(client.read(&three.repeat(2)).is_ok(), "each message has a count of its own");
     let four = [frame(0x01, b""), frame(0x00, b""), frame(0x00, b""), frame(0x80, b"")].concat();
     let error = client.read(&four).unwrap_err();
     assert_eq!(error, ProtocolError::TooManyFragments { actual: 4, limit: 3 });
     assert_eq!(error.close_code(), 1008);
 
-    let mut client = Client::new(
-        DecodeLimits {
-            message_fragments_max: 0,
-            ..LIMITS
-        },
-        BUDGET,
-    );
+    let mut client = Client::new(DecodeLimits { message_fragments_max: 0, ..LIMITS }, BUDGET);
     for piece in frame(0x82, b"whole").chunks(3) {
         assert!(client.read(piece).is_ok(), "a message in one frame is not fragmented");
     }
-    assert_eq!(
-        client.read(&frame(0x02, b"")),
-        Err(ProtocolError::TooManyFragments { actual: 1, limit: 0 })
-    );
+    assert_eq!(client.read(&frame(0x02, b"")), Err(ProtocolError::TooManyFragments { actual: 1, limit: 0 }));
 }

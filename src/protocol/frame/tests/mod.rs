@@ -12,10 +12,7 @@ use std::ops::ControlFlow;
 use super::{DecodeLimits, MessageKind, ProtocolError, Sink, Unfinished, decode};
 
 pub(super) const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-pub(super) const LIMITS: DecodeLimits = DecodeLimits {
-    message_bytes_max: 64 << 10,
-    message_fragments_max: 128,
-};
+pub(super) const LIMITS: DecodeLimits = DecodeLimits { message_bytes_max: 64 << 10, message_fragments_max: 128 };
 pub(super) const BUDGET: usize = 1 << 20;
 
 /// What a sink was told.
@@ -36,11 +33,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     fn flow(&self) -> ControlFlow<()> {
-        if self.stops {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if self.stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -78,41 +71,18 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(limits: DecodeLimits, budget: usize) -> Self {
-        Self {
-            unfinished: None,
-            limits,
-            budget,
-            budget_at_start: budget,
-            recorder: Recorder::default(),
-        }
+        Self { unfinished: None, limits, budget, budget_at_start: budget, recorder: Recorder::default() }
     }
 
     /// One read; returns how much of it was consumed.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<usize, ProtocolError> {
         let mut input = bytes.to_vec();
-        let result = decode(
-            &mut self.unfinished,
-            &mut input,
-            &self.limits,
-            &mut self.budget,
-            &mut self.recorder,
-        );
+        let result = decode(&mut self.unfinished, &mut input, &self.limits, &mut self.budget, &mut self.recorder);
         let held = self.held();
-        assert_eq!(
-            self.budget + held,
-            self.budget_at_start,
-            "the budget and what is held stay the same together"
-        );
-        assert!(
-            held <= size_of::<Unfinished>() + self.limits.message_bytes_max,
-            "{held} bytes are held"
-        );
+        assert_eq!(self.budget + held, self.budget_at_start, "the budget and what is held stay the same together");
+        assert!(held <= size_of::<Unfinished>() + self.limits.message_bytes_max, "{held} bytes are held");
         match result {
-            Ok(consumed) => assert_eq!(
-                input[consumed..],
-                bytes[consumed..],
-                "what was not consumed is untouched"
-            ),
+            Ok(consumed) => assert_eq!(input[consumed..], bytes[consumed..], "what was not consumed is untouched"),
             Err(_) => assert_eq!(held, 0, "an error lets go of everything"),
         }
         result
@@ -138,16 +108,10 @@ pub(super) fn read_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<E
 
 /// `bytes` in pieces that end at `cuts`, in any order and number.
 pub(super) fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-    let mut ends: Vec<usize> = cuts
-        .iter()
-        .map(|cut| cut % (bytes.len() + 1))
-        .chain([bytes.len()])
-        .collect();
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([bytes.len()]).collect();
     ends.sort_unstable();
     let mut start = 0;
-    ends.into_iter()
-        .map(|end| &bytes[std::mem::replace(&mut start, end)..end])
-        .collect()
+    ends.into_iter().map(|end| &bytes[std::mem::replace(&mut start, end)..end]).collect()
 }
 
 /// A client's frame: `first` is FIN, RSV and opcode.

@@ -23,11 +23,7 @@ fn an_impossible_byte_is_refused_at_once() {
     assert_eq!(first_impossible(payload), Some(12));
     assert_eq!(refused_at(&frame(0x81, payload)), Some(6 + 12));
 
-    let fragments = [
-        frame(0x01, &payload[..11]),
-        frame(0x00, &payload[11..15]),
-        frame(0x80, &payload[15..]),
-    ];
+    let fragments = [frame(0x01, &payload[..11]), frame(0x00, &payload[11..15]), frame(0x80, &payload[15..])];
     assert_eq!(refused_at(&fragments.concat()), Some(6 + 11 + 6 + 1));
     let mut client = Client::new(LIMITS, BUDGET);
     assert!(client.read(&fragments[0]).is_ok());
@@ -43,11 +39,8 @@ fn a_character_may_be_parted_anywhere() {
     for first in 0..=word.len() {
         for second in first..=word.len() {
             let bytes = word.as_bytes();
-            let parts = [
-                frame(0x01, &bytes[..first]),
-                frame(0x00, &bytes[first..second]),
-                frame(0x80, &bytes[second..]),
-            ];
+            let parts =
+                [frame(0x01, &bytes[..first]), frame(0x00, &bytes[first..second]), frame(0x80, &bytes[second..])];
             assert_eq!(read_all(parts.iter().map(Vec::as_slice)), (vec![text(word)], None));
         }
     }
@@ -55,23 +48,14 @@ fn a_character_may_be_parted_anywhere() {
 
 #[test]
 fn a_message_ends_with_a_whole_character() {
-    for wire in [
-        frame(0x81, b"ab\xe2\x82"),
-        [frame(0x01, b"ab\xe2"), frame(0x80, b"\x82")].concat(),
-    ] {
+    for wire in [frame(0x81, b"ab\xe2\x82"), [frame(0x01, b"ab\xe2"), frame(0x80, b"\x82")].concat()] {
         for chunk in [1, 7, wire.len()] {
             let (events, error) = read_all(wire.chunks(chunk));
-            assert_eq!(
-                (events, error),
-                (vec![], Some(ProtocolError::InvalidUtf8 { position: 2 }))
-            );
+            assert_eq!((events, error), (vec![], Some(ProtocolError::InvalidUtf8 { position: 2 })));
         }
     }
     let (events, error) = read_all([[frame(0x01, b"\xe2"), frame(0x80, b"")].concat().as_slice()]);
-    assert_eq!(
-        (events, error),
-        (vec![], Some(ProtocolError::InvalidUtf8 { position: 0 }))
-    );
+    assert_eq!((events, error), (vec![], Some(ProtocolError::InvalidUtf8 { position: 0 })));
 }
 
 /// Bytes near to UTF-8: pieces of text, of which some are cut or changed.
