@@ -5,11 +5,11 @@
 #
 # URL    a room of a running server whose members get their own messages back, such as ws://127.0.0.1:8080/ws/autobahn.
 #        Without it target/release/shardcast (or $SHARDCAST_BIN) is started, with limits that let every case through.
-# CASES  patterns such as '9.*' or 7.1.6; without any, the 301 cases of the groups 1 to 10 (compression has groups 12, 13).
+# CASES  patterns such as '9.*' or 7.1.6; without any, the 301 of the groups 1 to 10 (12 and 13 are compression).
 #
-# The suite's client needs Python 2.7; its environment is made once in ~/.cache/shardcast-autobahn (about 45 s; some
+# The suite's client needs Python 2.7; its environment is made once in ~/.cache/shardcast-autobahn (about 30 s; some
 # packages are compiled, so a C compiler is needed too). Reports: target/autobahn/index.html.
-# Exit code: 0 every case passed, 1 some did not, 77 skipped because there is no Python 2.7 (or nothing to install with).
+# Exit code: 0 every case passed, 1 some did not, 77 skipped (no Python 2.7, or no pip to fill its environment with).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
