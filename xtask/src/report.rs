@@ -45,6 +45,7 @@ struct Count {
 pub(crate) fn run(steps: &[&Step], after_failure: AfterFailure) -> ExitCode {
     let mut count = Count::default();
     let mut notes = Vec::new();
+    let started = Instant::now();
     for (index, step) in steps.iter().enumerate() {
         println!("==> {} ({} of {}): {}", step.name, index + 1, steps.len(), step.summary);
         let begun = Instant::now();
@@ -81,6 +82,7 @@ pub(crate) fn run(steps: &[&Step], after_failure: AfterFailure) -> ExitCode {
     for note in notes {
         println!("{note}");
     }
+    println!("{:.0} s in all", started.elapsed().as_secs_f64());
     println!("{}", summary(&count));
     if count.failed == 0 {
         ExitCode::SUCCESS
