@@ -70,8 +70,7 @@ macro_rules! settings {
     ($($section:literal $owner:ident $place:tt $(besides [$($part:ident),*])? {
         $($field:ident: $kind:expr,)*
     })*) => {
-        // Does not compile when a struct has a field that is no setting: give it a line in the table.
-        $(const _: fn(&$owner) = |$owner { $($field: _,)* $($($part: _,)*)? }| ();)*
+        $(const _: fn(&$owner) = |$owner { $($field: _,)* $($($part: _,)*)? }| ();)* // A field without a line below? Add it.
 
         /// Every setting, in the order of the file.
         pub(super) static SETTINGS: &[Setting] = &[$($(Setting {
