@@ -1,3 +1,9 @@
 //! The `shardcast` binary.
 
-fn main() {}
+mod server;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::cli::run()
+}
