@@ -30,10 +30,7 @@ fn the_reference_file_is_the_printed_one_byte_for_byte() {
     let printed = shardcast(&["print-config"], &[]);
     let file =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(REFERENCE)).expect("the reference file is there");
-    assert!(
-        printed.stdout == file,
-        "{REFERENCE} is old; write it with: cargo run -- print-config > {REFERENCE}"
-    );
+    assert!(printed.stdout == file, "{REFERENCE} is old; write it with: cargo run -- print-config > {REFERENCE}");
 }
 
 #[test]
@@ -41,29 +38,11 @@ fn a_right_configuration_is_ok() {
     for (arguments, variables) in [
         (&["check-config"][..], &[][..]),
         (&["check-config", "--config", REFERENCE], &[]),
-        (
-            &["check-config"],
-            &[("SHARDCAST_CONFIG", REFERENCE), ("SHARDCAST_LIMITS_ROOMS_MAX", "10")],
-        ),
-        (
-            &[
-                "check-config",
-                "--set",
-                "room.lag=latest",
-                "--listen",
-                "127.0.0.1:0",
-                "--listen",
-                "[::1]:0",
-            ],
-            &[],
-        ),
+        (&["check-config"], &[("SHARDCAST_CONFIG", REFERENCE), ("SHARDCAST_LIMITS_ROOMS_MAX", "10")]),
+        (&["check-config", "--set", "room.lag=latest", "--listen", "127.0.0.1:0", "--listen", "[::1]:0"], &[]),
     ] {
         let output = shardcast(arguments, variables);
-        assert_eq!(
-            (output.status.code(), &output.stdout[..]),
-            (Some(0), &b"OK\n"[..]),
-            "{arguments:?}: {output:?}"
-        );
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"OK\n"[..]), "{arguments:?}: {output:?}");
         assert!(output.stderr.is_empty());
     }
 }
@@ -104,28 +83,15 @@ fn a_wrong_file_or_environment_is_78() {
 fn a_wrong_command_line_is_64_and_one_line_for_each_problem() {
     for (arguments, expected) in [
         (&["--shards", "x"][..], &["--shards: shards is \"x\""][..]),
-        (
-            &["serve", "--set", "limits.room_max=1", "--drain", "1"],
-            &["--drain: drain is", "--set: unknown key"],
-        ),
+        (&["serve", "--set", "limits.room_max=1", "--drain", "1"], &["--drain: drain is", "--set: unknown key"]),
         (&["--lisen", "x"], &["unexpected argument '--lisen' found"]),
-        (
-            &["--set", "shards"],
-            &["invalid value 'shards' for '--set <KEY=VALUE>'"],
-        ),
+        (&["--set", "shards"], &["invalid value 'shards' for '--set <KEY=VALUE>'"]),
         (&["sevre"], &["unrecognized subcommand 'sevre'"]),
     ] {
         let (code, lines) = refused(arguments, &[]);
-        assert_eq!(
-            (code, lines.len()),
-            (Some(64), expected.len()),
-            "{arguments:?}: {lines:?}"
-        );
+        assert_eq!((code, lines.len()), (Some(64), expected.len()), "{arguments:?}: {lines:?}");
         for (line, expected) in lines.iter().zip(expected) {
-            assert!(
-                line.starts_with(&format!("shardcast: {expected}")),
-                "{arguments:?}: {line}"
-            );
+            assert!(line.starts_with(&format!("shardcast: {expected}")), "{arguments:?}: {line}");
         }
     }
 }

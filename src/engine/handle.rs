@@ -185,15 +185,15 @@ impl Engine {
     /// There are too many rooms, the stream is gone, or the engine has ended.
     pub async fn adopt(&self, adoption: Adoption, permit: Permit) -> Result<(), JoinError> {
         let (tell, joined) = oneshot::channel();
-        self.hand_over(adoption, permit, Some(tell)).await?;
+        self.hand_over(adoption, permit, Some(tell)).await.map_err(|(error, _)| error)?;
         joined.await.map_err(|_| JoinError::Ended)
     }
 
     /// Like [`Engine::adopt`], but does not wait until the connection is a member: the greeting tells the client.
     ///
     /// # Errors
-    /// As [`Engine::adopt`].
-    pub async fn join(&self, adoption: Adoption, permit: Permit) -> Result<(), JoinError> {
+    /// As [`Engine::adopt`]; with the stream, so that the client can be told, unless that is gone.
+    pub async fn join(&self, adoption: Adoption, permit: Permit) -> Result<(), (JoinError, Option<TcpStream>)> {
         self.hand_over(adoption, permit, None).await
     }
 
@@ -202,18 +202,23 @@ impl Engine {
         adoption: Adoption,
         permit: Permit,
         joined: Option<oneshot::Sender<()>>,
-    ) -> Result<(), JoinError> {
+    ) -> Result<(), (JoinError, Option<TcpStream>)> {
         let Adoption { stream, unread, greeting, room, echo } = adoption;
-        self.prepare(&stream).map_err(JoinError::Socket)?;
+        if let Err(error) = self.prepare(&stream) {
+            return Err((JoinError::Socket(error), None));
+        }
         let shard = self.least_loaded();
-        let slot = shard.sender.reserve(unread.len()).await.ok_or(JoinError::Ended)?;
-        let room = self.shared.directory.join(&room)?;
+        let Some(slot) = shard.sender.reserve(unread.len()).await else { return Err((JoinError::Ended, Some(stream))) };
+        let room = match self.shared.directory.join(&room) {
+            Ok(room) => room,
+            Err(full) => return Err((full.into(), Some(stream))),
+        };
         let permit = permit.on_shard(&shard.load);
         let socket = Socket::from_std(stream);
         let join = Join { socket, room: Arc::clone(&room), permit, greeting, unread, echo, joined };
         slot.send(Command::Join(Box::new(join))).map_err(|_| {
             self.shared.directory.leave(&room);
-            JoinError::Ended
+            (JoinError::Ended, None)
         })
     }
 

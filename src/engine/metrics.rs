@@ -8,12 +8,12 @@ use hdrhistogram::Histogram;
 
 /// Declares the counters: one table for name, help and meaning.
 macro_rules! counters {
-    ($($(#[$doc:meta])* $variant:ident => $name:literal, $labels:literal;)*) => {
+    ($(#[doc = $doc:literal] $variant:ident => $name:literal, $labels:literal;)*) => {
         /// Everything that a shard counts. Each only grows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Counter {
-            $($(#[$doc])* $variant,)*
+            $(#[doc = $doc] $variant,)*
         }
 
         impl Counter {
@@ -24,6 +24,12 @@ macro_rules! counters {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it counts, as the metric's help.
+            #[must_use]
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $doc.trim_ascii(),)* }
             }
 
             /// Labels that tell it from others of the same name, in Prometheus' text form; empty: none.

@@ -13,17 +13,8 @@ use crate::server::config::{self, Config, EXIT_USAGE, FILE_VARIABLE, Flag, Probl
 use crate::server::{logging, serve};
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let profile = if cfg!(debug_assertions) {
-        "with assertions"
-    } else {
-        "release"
-    };
-    format!(
-        "{} ({profile}, {}-{})",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::ARCH,
-        std::env::consts::OS
-    )
+    let profile = if cfg!(debug_assertions) { "with assertions" } else { "release" };
+    format!("{} ({profile}, {}-{})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS)
 });
 
 const AFTER_HELP: &str = "\
@@ -89,11 +80,7 @@ struct SettingsArgs {
 impl SettingsArgs {
     /// The sources that these arguments and the process's environment name.
     fn sources(self) -> Sources {
-        let from_environment = || {
-            std::env::var_os(FILE_VARIABLE)
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
-        };
+        let from_environment = || std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
         let named = [
             ("--listen", "listen", listen),
@@ -102,21 +89,12 @@ impl SettingsArgs {
             ("--log-level", "log.level", self.log_level),
             ("--log-format", "log.format", self.log_format),
         ];
-        let named = named
-            .into_iter()
-            .filter_map(|(name, key, value)| Some((name, key.to_owned(), value?)));
+        let named = named.into_iter().filter_map(|(name, key, value)| Some((name, key.to_owned(), value?)));
         let set = self.set.into_iter().map(|(key, value)| ("--set", key, value));
         Sources {
             file: self.config.or_else(from_environment),
             variables: std::env::vars_os().collect(),
-            flags: named
-                .chain(set)
-                .map(|(name, key, value)| Flag {
-                    name: name.to_owned(),
-                    key,
-                    value,
-                })
-                .collect(),
+            flags: named.chain(set).map(|(name, key, value)| Flag { name: name.to_owned(), key, value }).collect(),
         }
     }
 }
@@ -166,15 +144,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let rendered = error.render().to_string();
-    let said = rendered
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said =
+        rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let line = said.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    complain(&format_args!(
-        "{}; see 'shardcast --help'",
-        line.strip_prefix("error: ").unwrap_or(&line)
-    ));
+    complain(&format_args!("{}; see 'shardcast --help'", line.strip_prefix("error: ").unwrap_or(&line)));
     ExitCode::from(EXIT_USAGE)
 }
 

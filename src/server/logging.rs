@@ -9,9 +9,8 @@ use crate::server::config::{LogFormat, LogSettings};
 
 /// Installs the process's logger. Called once, before anything logs; if a logger is there already, it stays.
 pub(crate) fn init(settings: &LogSettings) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&settings.level))
-        .with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&settings.level)).with_writer(std::io::stderr);
     let installed = match settings.format {
         LogFormat::Human => builder.with_ansi(colours()).finish().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),

@@ -18,14 +18,8 @@ pub(crate) fn cargo(arguments: &str) -> Command {
 /// Runs a program to its end, its output going where ours goes.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
     println!("    {}", line(command));
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot start `{}`: {error}", line(command)))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{}` ended with {status}", line(command)))
-    }
+    let status = command.status().map_err(|error| format!("cannot start `{}`: {error}", line(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", line(command))) }
 }
 
 /// Runs a program to its end and returns its exit code; one that takes longer than `limit` is ended and is an error.
@@ -35,21 +29,14 @@ pub(crate) fn exit_code_within(command: &mut Command, limit: Duration) -> Result
     let Some(status) = running.wait(limit) else {
         return Err(format!("`{}` had not ended after {} s", line(command), limit.as_secs()));
     };
-    status?
-        .code()
-        .ok_or_else(|| format!("`{}` was ended by a signal", line(command)))
+    status?.code().ok_or_else(|| format!("`{}` was ended by a signal", line(command)))
 }
 
 /// The command as one would type it: without the folder of its program.
 fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let words = [program.file_name().unwrap_or(program.as_os_str())]
-        .into_iter()
-        .chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = [program.file_name().unwrap_or(program.as_os_str())].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// A program in the background; dropping this ends it.
@@ -61,16 +48,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Result<Self, String> {
-        let child = command
-            .spawn()
-            .map_err(|error| format!("cannot start `{}`: {error}", line(command)))?;
+        let child = command.spawn().map_err(|error| format!("cannot start `{}`: {error}", line(command)))?;
         let process_id = child.id();
         let (sender, end) = sync_channel(1);
         std::thread::spawn(move || {
             let mut child: Child = child;
-            let status = child
-                .wait()
-                .map_err(|error| format!("waiting for process {}: {error}", child.id()));
+            let status = child.wait().map_err(|error| format!("waiting for process {}: {error}", child.id()));
             // The receiver may be gone: then nobody wants to know.
             drop(sender.send(status));
         });
@@ -89,21 +72,14 @@ impl Running {
     /// Asks the program to end, as an operator would, and returns how it did.
     pub(crate) fn terminate(self) -> Result<ExitStatus, String> {
         self.signal("TERM");
-        let late = || {
-            Err(format!(
-                "it was still running {} s after SIGTERM",
-                STOP_WITHIN.as_secs()
-            ))
-        };
+        let late = || Err(format!("it was still running {} s after SIGTERM", STOP_WITHIN.as_secs()));
         self.wait(STOP_WITHIN).unwrap_or_else(late)
     }
 
     /// A failure is of no interest: the program has ended then.
     fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");
-        kill.arg(format!("-{name}"))
-            .arg(self.process_id.to_string())
-            .stderr(Stdio::null());
+        kill.arg(format!("-{name}")).arg(self.process_id.to_string()).stderr(Stdio::null());
         drop(kill.status());
     }
 }
@@ -123,9 +99,7 @@ impl Drop for Running {
 /// The program of this name on `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Makes sure that a program is there, installing a Debian package for it where that needs no password.
@@ -135,41 +109,21 @@ pub(crate) fn ensure(program: &str, package: &str) -> Result<(), String> {
         return Ok(());
     }
     if find("apt-get").is_none() {
-        return Err(format!(
-            "{program} is not installed, and there is no apt-get to install it with"
-        ));
+        return Err(format!("{program} is not installed, and there is no apt-get to install it with"));
     }
-    let is_root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    let has_sudo = || {
-        Command::new("sudo")
-            .args(["-n", "true"])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    };
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    let has_sudo = || Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|output| output.status.success());
     if !is_root && !has_sudo() {
-        return Err(format!(
-            "{program} is not installed, and installing it needs root or sudo without a password"
-        ));
+        return Err(format!("{program} is not installed, and installing it needs root or sudo without a password"));
     }
-    for arguments in [
-        "update".to_owned(),
-        format!("install -y --no-install-recommends {package}"),
-    ] {
+    for arguments in ["update".to_owned(), format!("install -y --no-install-recommends {package}")] {
         let mut apt = Command::new(if is_root { "env" } else { "sudo" });
         if !is_root {
             apt.args(["-n", "env"]);
         }
-        succeed(
-            apt.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"])
-                .args(arguments.split(' ')),
-        )?;
+        succeed(apt.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]).args(arguments.split(' ')))?;
     }
-    find(program)
-        .map(drop)
-        .ok_or_else(|| format!("the package {package} has no program {program}"))
+    find(program).map(drop).ok_or_else(|| format!("the package {package} has no program {program}"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,6 @@
 //! The project's own tasks: `cargo xtask test` is the one command that checks everything, here and in CI.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a task talks to whoever started it"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to whoever started it")]
 
 mod command;
 mod report;
@@ -33,10 +29,7 @@ The last line is `N passed, M failed, K skipped`, in steps. Exit code: 0 if noth
 enum Request {
     Usage,
     List,
-    Test {
-        only: Vec<String>,
-        after_failure: AfterFailure,
-    },
+    Test { only: Vec<String>, after_failure: AfterFailure },
 }
 
 /// `EX_USAGE` of sysexits.h.
@@ -60,9 +53,7 @@ fn main() -> ExitCode {
                 eprintln!("xtask: the root of the project, {}: {error}", root().display());
                 return ExitCode::FAILURE;
             }
-            let chosen = STEPS
-                .iter()
-                .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name));
+            let chosen = STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name));
             report::run(&chosen.collect::<Vec<&Step>>(), after_failure)
         }
         Err(problem) => {
@@ -102,9 +93,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
 
 /// The root of the project: the folder above this package.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies inside the project")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies inside the project")
 }
 
 #[cfg(test)]
@@ -117,15 +106,10 @@ mod tests {
 
     #[test]
     fn command_lines_that_are_understood() {
-        let everything = Request::Test {
-            only: vec![],
-            after_failure: AfterFailure::Stop,
-        };
+        let everything = Request::Test { only: vec![], after_failure: AfterFailure::Stop };
         assert_eq!(parse_line("test"), Ok(everything));
-        let two = Request::Test {
-            only: vec!["fmt".to_owned(), "style".to_owned()],
-            after_failure: AfterFailure::KeepGoing,
-        };
+        let two =
+            Request::Test { only: vec!["fmt".to_owned(), "style".to_owned()], after_failure: AfterFailure::KeepGoing };
         assert_eq!(parse_line("test --only fmt --keep-going --only style"), Ok(two));
         assert_eq!(parse_line("test --list"), Ok(Request::List));
         assert_eq!(parse_line("--help"), Ok(Request::Usage));

@@ -62,11 +62,7 @@ pub(crate) fn run(steps: &[&Step], after_failure: AfterFailure) -> ExitCode {
                 count.failed += 1;
                 if after_failure == AfterFailure::Stop {
                     for later in &steps[index + 1..] {
-                        notes.push(skipped(
-                            later,
-                            "a step before it failed",
-                            "cargo xtask test --keep-going",
-                        ));
+                        notes.push(skipped(later, "a step before it failed", "cargo xtask test --keep-going"));
                         count.skipped += 1;
                     }
                     break;
@@ -84,11 +80,7 @@ pub(crate) fn run(steps: &[&Step], after_failure: AfterFailure) -> ExitCode {
     }
     println!("{:.0} s in all", started.elapsed().as_secs_f64());
     println!("{}", summary(&count));
-    if count.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn skipped(step: &Step, why: &str, enable: &str) -> String {
@@ -97,10 +89,7 @@ fn skipped(step: &Step, why: &str, enable: &str) -> String {
 
 /// The one line that other programs read: its form is fixed.
 fn summary(count: &Count) -> String {
-    format!(
-        "{} passed, {} failed, {} skipped",
-        count.passed, count.failed, count.skipped
-    )
+    format!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped)
 }
 
 #[cfg(test)]
@@ -109,13 +98,6 @@ mod tests {
 
     #[test]
     fn the_summary_has_its_fixed_form() {
-        assert_eq!(
-            summary(&Count {
-                passed: 9,
-                failed: 1,
-                skipped: 2
-            }),
-            "9 passed, 1 failed, 2 skipped"
-        );
+        assert_eq!(summary(&Count { passed: 9, failed: 1, skipped: 2 }), "9 passed, 1 failed, 2 skipped");
     }
 }

@@ -22,28 +22,17 @@ pub(crate) fn check(server: &Path) -> Result<(), String> {
     let answer = request(address, "POST", "/rooms/smoke", "a message from the smoke test")?;
     println!("    POST /rooms/smoke: {} {}", answer.status, answer.body.trim());
     if !(200..300).contains(&answer.status) {
-        return Err(format!(
-            "POST /rooms/smoke was answered with {}: {}",
-            answer.status,
-            answer.body.trim()
-        ));
+        return Err(format!("POST /rooms/smoke was answered with {}: {}", answer.status, answer.body.trim()));
     }
     for field in ["\"offset\"", "\"members\""] {
         if !answer.body.contains(field) {
-            return Err(format!(
-                "the answer to POST /rooms/smoke has no {field}: {}",
-                answer.body.trim()
-            ));
+            return Err(format!("the answer to POST /rooms/smoke has no {field}: {}", answer.body.trim()));
         }
     }
 
     let status = running.terminate()?;
     println!("    after SIGTERM: {status}");
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("after SIGTERM the server ended with {status}"))
-    }
+    if status.success() { Ok(()) } else { Err(format!("after SIGTERM the server ended with {status}")) }
 }
 
 /// An address with a port that was free just now.
@@ -64,10 +53,7 @@ fn wait_until_ready(running: &Running, address: SocketAddr) -> Result<(), String
             Err(problem) => problem,
         };
         if begun.elapsed() > READY_WITHIN {
-            return Err(format!(
-                "not ready after {} s: GET /health/ready: {seen}",
-                READY_WITHIN.as_secs()
-            ));
+            return Err(format!("not ready after {} s: GET /health/ready: {seen}", READY_WITHIN.as_secs()));
         }
         // Waits for the server's end, which is also the pause between two questions.
         if let Some(status) = running.wait(RETRY_EVERY) {
@@ -102,10 +88,7 @@ fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<
 fn parse(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some(Answer {
-        status,
-        body: body.to_owned(),
-    })
+    Some(Answer { status, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -115,13 +98,7 @@ mod tests {
     #[test]
     fn answers_are_parsed() {
         let answer = parse("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}");
-        assert_eq!(
-            answer,
-            Some(Answer {
-                status: 202,
-                body: "{}".to_owned()
-            })
-        );
+        assert_eq!(answer, Some(Answer { status: 202, body: "{}".to_owned() }));
         for broken in ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 2\r\n\r\n"] {
             assert_eq!(parse(broken), None, "{broken:?}");
         }

@@ -30,11 +30,7 @@ const EXIT_SKIPPED: i32 = 77;
 
 /// Each step runs by itself too: what it needs built, it builds.
 pub(crate) const STEPS: &[Step] = &[
-    Step {
-        name: "fmt",
-        summary: "the code is formatted",
-        run: || succeed(&mut cargo("fmt --all --check")).into(),
-    },
+    Step { name: "fmt", summary: "the code is formatted", run: || succeed(&mut cargo("fmt --all --check")).into() },
     Step {
         name: "style",
         summary: "what clippy cannot see: sizes, names, clocks, paths",
@@ -43,12 +39,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "clippy",
         summary: "no lint fires",
-        run: || {
-            succeed(&mut cargo(
-                "clippy --workspace --all-targets --all-features -- -D warnings",
-            ))
-            .into()
-        },
+        run: || succeed(&mut cargo("clippy --workspace --all-targets --all-features -- -D warnings")).into(),
     },
     Step {
         name: "test",
@@ -70,26 +61,14 @@ pub(crate) const STEPS: &[Step] = &[
         summary: "the documentation builds without a warning",
         run: || succeed(cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-Dwarnings")).into(),
     },
-    Step {
-        name: "release",
-        summary: "the binary as it is shipped",
-        run: || build_release().into(),
-    },
+    Step { name: "release", summary: "the binary as it is shipped", run: || build_release().into() },
     Step {
         name: "smoke",
         summary: "the shipped binary starts, publishes, and ends cleanly",
         run: || build_release().and_then(|()| smoke::check(Path::new(SERVER))).into(),
     },
-    Step {
-        name: "browser",
-        summary: "two pages in Chromium see each other's messages",
-        run: browser,
-    },
-    Step {
-        name: "autobahn",
-        summary: "the WebSocket conformance cases 1 to 10",
-        run: autobahn,
-    },
+    Step { name: "browser", summary: "two pages in Chromium see each other's messages", run: browser },
+    Step { name: "autobahn", summary: "the WebSocket conformance cases 1 to 10", run: autobahn },
 ];
 
 fn build_release() -> Result<(), String> {
@@ -102,10 +81,7 @@ fn browser() -> Outcome {
     }
     for (program, package) in [("node", "nodejs"), ("chromium", "chromium")] {
         if let Err(why) = ensure(program, package) {
-            return Outcome::Skipped {
-                why,
-                enable: format!("apt-get install {package}"),
-            };
+            return Outcome::Skipped { why, enable: format!("apt-get install {package}") };
         }
     }
     let check = || {
@@ -142,11 +118,7 @@ mod tests {
     fn step_names_are_distinct_words() {
         for (index, step) in STEPS.iter().enumerate() {
             assert!(step.name.bytes().all(|byte| byte.is_ascii_lowercase()), "{}", step.name);
-            assert!(
-                STEPS[..index].iter().all(|other| other.name != step.name),
-                "twice: {}",
-                step.name
-            );
+            assert!(STEPS[..index].iter().all(|other| other.name != step.name), "twice: {}", step.name);
         }
     }
 }

@@ -35,15 +35,8 @@ const REGISTRY_HOSTS: &[&str] = &[
 
 /// Reading the clock: elsewhere the time is passed in, so that a simulation can set it.
 const CLOCK_READS: &[&str] = &["Instant::now", "SystemTime::now"];
-const CLOCK_READERS: &[&str] = &[
-    "src/engine/clock.rs",
-    "src/server/",
-    "src/client/",
-    "loadgen/",
-    "tests/",
-    "benches/",
-    "xtask/",
-];
+const CLOCK_READERS: &[&str] =
+    &["src/engine/clock.rs", "src/server/", "src/client/", "loadgen/", "tests/", "benches/", "xtask/"];
 
 /// A rule broken: where and how.
 #[derive(Debug, PartialEq)]
@@ -81,10 +74,7 @@ pub(crate) fn check_tree(root: &Path) -> Result<(), String> {
     match violations.len() {
         0 if paths.is_empty() => Err("git tracks no file here".to_owned()),
         0 => Ok(()),
-        count => Err(format!(
-            "{count} places break the style in {} files looked at",
-            paths.len()
-        )),
+        count => Err(format!("{count} places break the style in {} files looked at", paths.len())),
     }
 }
 
@@ -92,20 +82,10 @@ fn tracked_files(root: &Path) -> Result<Vec<String>, String> {
     let mut git = Command::new("git");
     // A checkout may belong to another user than the one who runs the tests.
     git.current_dir(root).args(["-c", "safe.directory=*"]);
-    git.args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--deduplicate",
-    ]);
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]);
     let output = git.output().map_err(|error| format!("cannot start git: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "git ls-files: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ));
+        return Err(format!("git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     let names = output.stdout.split(|&byte| byte == 0).filter(|name| !name.is_empty());
     Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
@@ -116,11 +96,7 @@ fn check_name(path: &str, violations: &mut Vec<Violation>) {
         let stem = part.split('.').next().unwrap_or(part);
         if EMPTY_NAMES.contains(&stem) {
             let problem = format!("\"{stem}\" says nothing about what is inside: name the concept");
-            violations.push(Violation {
-                path: path.to_owned(),
-                line: 1,
-                problem,
-            });
+            violations.push(Violation { path: path.to_owned(), line: 1, problem });
         }
     }
 }
@@ -129,11 +105,7 @@ fn check_text(path: &str, text: &str, violations: &mut Vec<Violation>) {
     let file_name = path.rsplit('/').next().unwrap_or(path);
     let extension = file_name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let mut report = |line: usize, problem: String| {
-        violations.push(Violation {
-            path: path.to_owned(),
-            line,
-            problem,
-        });
+        violations.push(Violation { path: path.to_owned(), line, problem });
     };
 
     if file_name != "Cargo.lock" {
@@ -156,10 +128,7 @@ fn check_text(path: &str, text: &str, violations: &mut Vec<Violation>) {
             }
         }
         if lines > FILE_LINES_MAX {
-            report(
-                last,
-                format!("{lines} lines without the tests; {FILE_LINES_MAX} is the limit: split by concept"),
-            );
+            report(last, format!("{lines} lines without the tests; {FILE_LINES_MAX} is the limit: split by concept"));
         }
     }
 }
@@ -168,8 +137,7 @@ fn check_text(path: &str, text: &str, violations: &mut Vec<Violation>) {
 fn text_problem(line: &str) -> Option<String> {
     let found = |marks: &[&'static str], starts: fn(char) -> bool| {
         marks.iter().copied().find(|mark| {
-            line.match_indices(mark)
-                .any(|(at, _)| line[..at].chars().next_back().is_none_or(|before| !starts(before)))
+            line.match_indices(mark).any(|(at, _)| line[..at].chars().next_back().is_none_or(|before| !starts(before)))
         })
     };
     let continues_word = |before: char| before.is_alphanumeric() || before == '_';
@@ -177,9 +145,7 @@ fn text_problem(line: &str) -> Option<String> {
         return Some(format!("\"{mark}\": finish it, or open an issue"));
     }
     // Inside a longer path or an address such a word is only a folder's name.
-    if let Some(path) = found(MACHINE_PATHS, |before| {
-        before.is_alphanumeric() || "_-.}/*".contains(before)
-    }) {
+    if let Some(path) = found(MACHINE_PATHS, |before| before.is_alphanumeric() || "_-.}/*".contains(before)) {
         return Some(format!("\"{path}…\" is a path of one machine"));
     }
     REGISTRY_HOSTS
@@ -193,32 +159,22 @@ fn clock_problem(path: &str, line: &str) -> Option<String> {
         return None;
     }
     let read = CLOCK_READS.iter().find(|read| line.contains(**read))?;
-    Some(format!(
-        "{read} outside of {}: take the time as an argument",
-        CLOCK_READERS.join(" ")
-    ))
+    Some(format!("{read} outside of {}: take the time as an argument", CLOCK_READERS.join(" ")))
 }
 
 /// Whether the whole file is tests: integration tests, benches, fuzz targets, and `tests.rs` beside its module.
 fn is_test_file(path: &str) -> bool {
-    path.split('/')
-        .any(|part| matches!(part, "tests" | "tests.rs" | "benches" | "fuzz"))
+    path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "benches" | "fuzz"))
 }
 
 /// The numbered lines of a file without its `#[cfg(test)]` modules. It relies on rustfmt: such a module begins in the
 /// first column, and the next `}` in the first column ends it.
 fn without_tests(text: &str) -> Vec<(usize, &str)> {
     let mut kept = Vec::new();
-    let mut lines = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
-        .peekable();
+    let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line)).peekable();
     while let Some((number, line)) = lines.next() {
         let begins_tests = line == "#[cfg(test)]"
-            && lines
-                .peek()
-                .is_some_and(|(_, next)| next.starts_with("mod ") && next.ends_with('{'));
+            && lines.peek().is_some_and(|(_, next)| next.starts_with("mod ") && next.ends_with('{'));
         if begins_tests {
             lines.by_ref().find(|(_, line)| *line == "}");
         } else {
@@ -237,20 +193,14 @@ mod tests {
         let mut violations = Vec::new();
         check_name(path, &mut violations);
         check_text(path, text, &mut violations);
-        violations
-            .into_iter()
-            .map(|violation| (violation.line, violation.problem))
-            .collect()
+        violations.into_iter().map(|violation| (violation.line, violation.problem)).collect()
     }
 
     #[track_caller]
     fn assert_fires(path: &str, text: &str, line: usize, words: &str) {
         let found = problems(path, text);
         let fits = found.len() == 1 && found[0].0 == line && found[0].1.contains(words);
-        assert!(
-            fits,
-            "expected line {line} to be blamed with {words:?}, found {found:?}"
-        );
+        assert!(fits, "expected line {line} to be blamed with {words:?}, found {found:?}");
     }
 
     #[track_caller]
@@ -267,12 +217,7 @@ mod tests {
     fn long_files_fire() {
         let line = "fn f() {}\n";
         assert_quiet("src/a.rs", &line.repeat(FILE_LINES_MAX));
-        assert_fires(
-            "src/a.rs",
-            &line.repeat(FILE_LINES_MAX + 1),
-            FILE_LINES_MAX + 1,
-            "split by concept",
-        );
+        assert_fires("src/a.rs", &line.repeat(FILE_LINES_MAX + 1), FILE_LINES_MAX + 1, "split by concept");
         let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "    fn f() {}\n".repeat(600));
         assert_quiet("src/a.rs", &format!("{line}{tests}"));
         // Code after the tests counts again.
@@ -285,12 +230,7 @@ mod tests {
 
     #[test]
     fn empty_names_fire() {
-        for path in [
-            "src/utils.rs",
-            "src/common/mod.rs",
-            "tests/helpers/mod.rs",
-            "configs/misc.toml",
-        ] {
+        for path in ["src/utils.rs", "src/common/mod.rs", "tests/helpers/mod.rs", "configs/misc.toml"] {
             assert_fires(path, "", 1, "says nothing");
         }
         assert_quiet("src/commonality.rs", "");
@@ -328,25 +268,12 @@ mod tests {
         for read in CLOCK_READS {
             let line = format!("    let now = {read}();\n");
             assert_fires("src/engine/shard.rs", &line, 1, "take the time");
-            assert_fires(
-                "src/broker/redis.rs",
-                &format!("use std::time;\n{line}"),
-                2,
-                "take the time",
-            );
-            for allowed in [
-                "src/engine/clock.rs",
-                "src/server/log.rs",
-                "tests/rooms.rs",
-                "xtask/src/main.rs",
-            ] {
+            assert_fires("src/broker/redis.rs", &format!("use std::time;\n{line}"), 2, "take the time");
+            for allowed in ["src/engine/clock.rs", "src/server/log.rs", "tests/rooms.rs", "xtask/src/main.rs"] {
                 assert_quiet(allowed, &line);
             }
             assert_quiet("src/engine/shard.rs", &format!("// {read} is not read here.\n"));
-            assert_quiet(
-                "src/engine/shard.rs",
-                &format!("#[cfg(test)]\nmod tests {{\n{line}}}\n"),
-            );
+            assert_quiet("src/engine/shard.rs", &format!("#[cfg(test)]\nmod tests {{\n{line}}}\n"));
         }
     }
 

@@ -17,9 +17,7 @@ pub(super) fn member(owner: &str, name: &str) -> String {
     };
     let mut doc = String::new();
     for line in body {
-        let declared = strip_visibility(line.trim_start())
-            .split(|c: char| !c.is_alphanumeric() && c != '_')
-            .next();
+        let declared = strip_visibility(line.trim_start()).split(|c: char| !c.is_alphanumeric() && c != '_').next();
         match doc_text(line) {
             Some(text) => push(&mut doc, text),
             None if declared == Some(name) => return doc,
@@ -34,11 +32,7 @@ pub(super) fn member(owner: &str, name: &str) -> String {
 /// to readers of the Rust documentation, is left out.
 pub(super) fn of_operators(doc: &str, none_word: Option<&str>) -> String {
     let doc = doc.replace("`None`", &format!("\"{}\"", none_word.unwrap_or("none")));
-    doc.split_inclusive(". ")
-        .filter(|sentence| !sentence.contains("[`"))
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
+    doc.split_inclusive(". ").filter(|sentence| !sentence.contains("[`")).collect::<String>().trim_end().to_owned()
 }
 
 /// The documentation of `owner`, and the lines between its braces.
@@ -62,9 +56,7 @@ fn find(owner: &str) -> Option<(String, impl Iterator<Item = &'static str>)> {
 }
 
 fn strip_visibility(line: &str) -> &str {
-    line.strip_prefix("pub(crate) ")
-        .or_else(|| line.strip_prefix("pub "))
-        .unwrap_or(line)
+    line.strip_prefix("pub(crate) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(line)
 }
 
 fn doc_text(line: &str) -> Option<&str> {
@@ -84,18 +76,9 @@ mod tests {
 
     #[test]
     fn documentation_is_found_where_it_is_written() {
-        assert_eq!(
-            item("LagPolicy"),
-            "What happens to a member whose cursor falls behind the room's window."
-        );
-        assert_eq!(
-            member("LagPolicy", "Disconnect"),
-            "The connection is closed with code 3008, \"slow\"."
-        );
-        assert_eq!(
-            member("Limits", "rooms_max"),
-            "Rooms that exist at a time. More: HTTP 503."
-        );
+        assert_eq!(item("LagPolicy"), "What happens to a member whose cursor falls behind the room's window.");
+        assert_eq!(member("LagPolicy", "Disconnect"), "The connection is closed with code 3008, \"slow\".");
+        assert_eq!(member("Limits", "rooms_max"), "Rooms that exist at a time. More: HTTP 503.");
         assert_eq!(member("Limits", "rooms"), "");
         assert_eq!(member("Nothing", "rooms"), "");
     }
@@ -103,9 +86,6 @@ mod tests {
     #[test]
     fn operators_read_words_not_rust() {
         let doc = "Number; `None`: one per core. At most [`MAX`]. More follows.";
-        assert_eq!(
-            of_operators(doc, Some("cores")),
-            "Number; \"cores\": one per core. More follows."
-        );
+        assert_eq!(of_operators(doc, Some("cores")), "Number; \"cores\": one per core. More follows.");
     }
 }

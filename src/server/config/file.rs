@@ -43,22 +43,11 @@ pub(super) struct File {
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path) -> File {
-    let mut file = File {
-        entries: Vec::new(),
-        rooms: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut file = File { entries: Vec::new(), rooms: Vec::new(), problems: Vec::new() };
     match std::fs::read_to_string(path) {
-        Ok(text) => Reader {
-            path: path.into(),
-            text: &text,
-        }
-        .file(&mut file),
+        Ok(text) => Reader { path: path.into(), text: &text }.file(&mut file),
         Err(error) => file.problems.push(Problem {
-            origin: Origin::File {
-                path: path.into(),
-                line: None,
-            },
+            origin: Origin::File { path: path.into(), line: None },
             text: format!("cannot be read: {error}"),
         }),
     }
@@ -90,42 +79,28 @@ impl Reader<'_> {
     fn section(&self, section: &str, table: &DeTable<'_>, file: &mut File) {
         for (name, value) in table {
             let origin = self.origin(name.span().start);
-            let key = if section.is_empty() {
-                name.get_ref().to_string()
-            } else {
-                format!("{section}.{}", name.get_ref())
-            };
+            let key =
+                if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
             let is_section = section.is_empty() && SETTINGS.iter().any(|setting| setting.section == key);
             match value.get_ref() {
                 DeValue::Table(inner) if is_section => self.section(&key, inner, file),
                 other if is_section => {
                     let shown = Raw::from_toml(other).shown();
-                    file.problems.push(Problem {
-                        origin,
-                        text: format!("{key} is {shown}; allowed: a table, [{key}]"),
-                    });
+                    file.problems
+                        .push(Problem { origin, text: format!("{key} is {shown}; allowed: a table, [{key}]") });
                 }
                 other if key == ROOMS => self.rooms(other, origin, file),
-                other => file.entries.push(Entry {
-                    key,
-                    raw: Raw::from_toml(other),
-                    origin,
-                }),
+                other => file.entries.push(Entry { key, raw: Raw::from_toml(other), origin }),
             }
         }
     }
 
     fn rooms(&self, value: &DeValue<'_>, origin: Origin, file: &mut File) {
         let items: &[Spanned<DeValue<'_>>] = value.as_array().map_or(&[], |array| array);
-        let tables: Vec<_> = items
-            .iter()
-            .filter_map(|item| Some((item.span().start, item.get_ref().as_table()?)))
-            .collect();
+        let tables: Vec<_> =
+            items.iter().filter_map(|item| Some((item.span().start, item.get_ref().as_table()?))).collect();
         if value.as_array().is_none() || tables.len() < items.len() {
-            let text = format!(
-                "{ROOMS} is {}; allowed: tables, [[{ROOMS}]]",
-                Raw::from_toml(value).shown()
-            );
+            let text = format!("{ROOMS} is {}; allowed: tables, [[{ROOMS}]]", Raw::from_toml(value).shown());
             file.problems.push(Problem { origin, text });
         }
         for (start, table) in tables {
@@ -138,10 +113,7 @@ impl Reader<'_> {
                 })
                 .collect();
             entries.sort_by(|a, b| a.origin.cmp(&b.origin));
-            file.rooms.push(RoomsTable {
-                origin: self.origin(start),
-                entries,
-            });
+            file.rooms.push(RoomsTable { origin: self.origin(start), entries });
         }
     }
 
@@ -149,9 +121,6 @@ impl Reader<'_> {
     fn origin(&self, offset: usize) -> Origin {
         let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Origin::File {
-            path: Arc::clone(&self.path),
-            line: Some(line),
-        }
+        Origin::File { path: Arc::clone(&self.path), line: Some(line) }
     }
 }

@@ -87,11 +87,7 @@ pub(super) struct Count {
 
 impl Describe for Count {
     fn allowed(&self) -> String {
-        format!(
-            "a whole number from {} to {}",
-            units::whole_text(self.min),
-            units::whole_text(self.max)
-        )
+        format!("a whole number from {} to {}", units::whole_text(self.min), units::whole_text(self.max))
     }
 }
 
@@ -115,11 +111,7 @@ pub(super) struct Bytes {
 
 impl Describe for Bytes {
     fn allowed(&self) -> String {
-        format!(
-            r#"a size from "{}" to "{}""#,
-            units::size_text(self.min),
-            units::size_text(self.max)
-        )
+        format!(r#"a size from "{}" to "{}""#, units::size_text(self.min), units::size_text(self.max))
     }
 }
 
@@ -144,19 +136,14 @@ pub(super) struct Time {
 
 impl Describe for Time {
     fn allowed(&self) -> String {
-        format!(
-            r#"a duration from "{}" to "{}""#,
-            units::duration_text(self.min),
-            units::duration_text(self.max)
-        )
+        format!(r#"a duration from "{}" to "{}""#, units::duration_text(self.min), units::duration_text(self.max))
     }
 }
 
 impl Kind<Duration> for Time {
     fn read(&self, raw: &Raw) -> Result<Duration, Refused> {
         let time = raw.text().and_then(units::duration);
-        time.filter(|time| (self.min..=self.max).contains(time))
-            .ok_or_else(Refused::default)
+        time.filter(|time| (self.min..=self.max).contains(time)).ok_or_else(Refused::default)
     }
     fn show(&self, value: &Duration) -> Option<String> {
         Some(format!("\"{}\"", units::duration_text(*value)))
@@ -182,38 +169,20 @@ pub(super) use words;
 
 impl<T> Describe for Choice<T> {
     fn allowed(&self) -> String {
-        self.words
-            .iter()
-            .map(|(word, ..)| format!("\"{word}\""))
-            .collect::<Vec<_>>()
-            .join(" or ")
+        self.words.iter().map(|(word, ..)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
     }
     fn words(&self) -> Vec<Word> {
-        self.words
-            .iter()
-            .map(|(word, variant, _)| Word {
-                word,
-                owner: self.owner,
-                variant,
-            })
-            .collect()
+        self.words.iter().map(|(word, variant, _)| Word { word, owner: self.owner, variant }).collect()
     }
 }
 
 impl<T: Copy + PartialEq> Kind<T> for Choice<T> {
     fn read(&self, raw: &Raw) -> Result<T, Refused> {
         let text = raw.text().ok_or_else(Refused::default)?;
-        self.words
-            .iter()
-            .find(|(word, ..)| *word == text)
-            .map(|(.., value)| *value)
-            .ok_or_else(Refused::default)
+        self.words.iter().find(|(word, ..)| *word == text).map(|(.., value)| *value).ok_or_else(Refused::default)
     }
     fn show(&self, value: &T) -> Option<String> {
-        self.words
-            .iter()
-            .find(|(.., other)| other == value)
-            .map(|(word, ..)| format!("\"{word}\""))
+        self.words.iter().find(|(.., other)| other == value).map(|(word, ..)| format!("\"{word}\""))
     }
 }
 
@@ -236,15 +205,9 @@ impl<K: Describe> Describe for OrWord<K> {
 
 impl<T, K: Kind<T>> Kind<Option<T>> for OrWord<K> {
     fn read(&self, raw: &Raw) -> Result<Option<T>, Refused> {
-        if raw.text() == Some(self.word) {
-            Ok(None)
-        } else {
-            self.kind.read(raw).map(Some)
-        }
+        if raw.text() == Some(self.word) { Ok(None) } else { self.kind.read(raw).map(Some) }
     }
     fn show(&self, value: &Option<T>) -> Option<String> {
-        value
-            .as_ref()
-            .map_or_else(|| Some(format!("\"{}\"", self.word)), |value| self.kind.show(value))
+        value.as_ref().map_or_else(|| Some(format!("\"{}\"", self.word)), |value| self.kind.show(value))
     }
 }

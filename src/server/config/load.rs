@@ -101,10 +101,7 @@ impl Draft {
             }
             Err(refused) => {
                 self.refused.insert(key.to_owned());
-                Some(Problem {
-                    origin: origin.clone(),
-                    text: self.refusal(key, setting, raw, &refused),
-                })
+                Some(Problem { origin: origin.clone(), text: self.refusal(key, setting, raw, &refused) })
             }
         };
         self.origins.insert(key.to_owned(), origin);
@@ -116,10 +113,7 @@ impl Draft {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) else {
             let names: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
             let names = names.iter().map(String::as_str).chain([FILE_VARIABLE]);
-            return Some(Problem {
-                origin,
-                text: unknown(name, "variable", names),
-            });
+            return Some(Problem { origin, text: unknown(name, "variable", names) });
         };
         let raw = match value.to_str() {
             Some(text) => Raw::Loose(text.to_owned()),

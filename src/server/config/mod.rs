@@ -91,15 +91,8 @@ impl Default for Config {
             allowed_origins: AllowedOrigins::Listed(Vec::new()),
             api_key: None,
             files_reserved: 32,
-            log: LogSettings {
-                level: "info".to_owned(),
-                format: LogFormat::Human,
-            },
-            handshake: Handshake {
-                timeout: Duration::from_secs(5),
-                header_bytes_max: 8 << 10,
-                header_fields_max: 64,
-            },
+            log: LogSettings { level: "info".to_owned(), format: LogFormat::Human },
+            handshake: Handshake { timeout: Duration::from_secs(5), header_bytes_max: 8 << 10, header_fields_max: 64 },
             engine: Settings::default(),
         }
     }

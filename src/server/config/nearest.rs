@@ -3,12 +3,7 @@
 /// The candidate that `text` is most likely a slip of; `None` if none is close.
 pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
-        .map(|candidate| {
-            (
-                distance(text, candidate).min(distance_of_last_parts(text, candidate)),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance(text, candidate).min(distance_of_last_parts(text, candidate)), candidate))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, candidate)| *distance <= (candidate.len() / 4).clamp(2, 5))
         .map(|(_, candidate)| candidate)

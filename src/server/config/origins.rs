@@ -106,11 +106,7 @@ mod tests {
             ("http://[zz]", None),
             ("null", None),
         ] {
-            assert_eq!(
-                WebOrigin::parse(text).as_ref().map(WebOrigin::as_str),
-                expected,
-                "{text}"
-            );
+            assert_eq!(WebOrigin::parse(text).as_ref().map(WebOrigin::as_str), expected, "{text}");
         }
     }
 

@@ -52,13 +52,11 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values are quoted where they are shown; this keeps a key or a path with a line break in it on its line.
         let line = format!("{}: {}", self.origin, self.text);
-        line.chars().try_for_each(|c| {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())
-            } else {
-                write!(f, "{c}")
-            }
-        })
+        line.chars().try_for_each(
+            |c| {
+                if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
+            },
+        )
     }
 }
 
@@ -71,11 +69,7 @@ impl Problems {
     /// `Err` with all of `problems`, or `Ok` if there are none.
     pub(super) fn check(mut problems: Vec<Problem>) -> Result<(), Self> {
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(problems))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 
     /// The problems, at least one.

@@ -60,20 +60,13 @@ impl Raw {
             }
             _ => return Err(Refused::default()),
         };
-        let read: Vec<Result<T, String>> = entries
-            .into_iter()
-            .map(|(text, shown)| text.and_then(&parse).ok_or(shown))
-            .collect();
-        let wrong: Vec<&str> = read
-            .iter()
-            .filter_map(|entry| entry.as_ref().err().map(String::as_str))
-            .collect();
+        let read: Vec<Result<T, String>> =
+            entries.into_iter().map(|(text, shown)| text.and_then(&parse).ok_or(shown)).collect();
+        let wrong: Vec<&str> = read.iter().filter_map(|entry| entry.as_ref().err().map(String::as_str)).collect();
         if wrong.is_empty() {
             Ok(read.into_iter().flatten().collect())
         } else {
-            Err(Refused {
-                entries: Some(wrong.join(", ")),
-            })
+            Err(Refused { entries: Some(wrong.join(", ")) })
         }
     }
 

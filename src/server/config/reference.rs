@@ -54,10 +54,7 @@ fn describe(text: &mut String, setting: &Setting) {
         comment(text, &format!("Allowed: {}.", kind.allowed()));
     }
     for word in words {
-        comment(
-            text,
-            &format!("\"{}\": {}", word.word, docs::member(word.owner, word.variant)),
-        );
+        comment(text, &format!("\"{}\": {}", word.word, docs::member(word.owner, word.variant)));
     }
     for relation in RELATIONS.iter().filter(|relation| relation.key == setting.key()) {
         comment(text, &format!("Must be {} {}.", relation.must, relation.bound));
@@ -69,9 +66,7 @@ fn rooms(text: &mut String) {
     comment(text, &docs::member("Settings", ROOMS));
     comment(text, "What is not set is as in [room]. Only in a file.");
     comment(text, &format!("{PATTERN}: {}", docs::member("RoomClass", PATTERN)));
-    text.push_str(&format!(
-        "#[[{ROOMS}]]\n#{PATTERN} = \"prices.*\"\n#lag = \"latest\"\n#publish = \"refused\"\n"
-    ));
+    text.push_str(&format!("#[[{ROOMS}]]\n#{PATTERN} = \"prices.*\"\n#lag = \"latest\"\n#publish = \"refused\"\n"));
 }
 
 /// Adds `words` as lines of comment.

@@ -79,16 +79,9 @@ fn problem(relation: &Relation, draft: &Draft) -> Problem {
         relation.must,
         draft.name(relation.bound),
         shown(draft, relation.bound),
-        if bound_origin > origin {
-            "set here".to_owned()
-        } else {
-            bound_origin.to_string()
-        },
+        if bound_origin > origin { "set here".to_owned() } else { bound_origin.to_string() },
     );
-    Problem {
-        origin: origin.max(bound_origin),
-        text,
-    }
+    Problem { origin: origin.max(bound_origin), text }
 }
 
 fn origin(draft: &Draft, key: &str) -> Origin {
@@ -96,7 +89,5 @@ fn origin(draft: &Draft, key: &str) -> Origin {
 }
 
 fn shown(draft: &Draft, key: &str) -> String {
-    Setting::find(key)
-        .and_then(|setting| (setting.show)(&draft.config))
-        .unwrap_or_default()
+    Setting::find(key).and_then(|setting| (setting.show)(&draft.config)).unwrap_or_default()
 }

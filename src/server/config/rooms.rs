@@ -42,20 +42,14 @@ pub(super) fn classes(base: &Draft, tables: Vec<RoomsTable>, problems: &mut Vec<
         problems.extend(relations::check(&draft, |key| keys_set.contains(key)));
         if let Some(pattern) = pattern {
             known.push((pattern.clone(), table.origin));
-            classes.push(RoomClass {
-                pattern,
-                settings: draft.config.engine.room,
-            });
+            classes.push(RoomClass { pattern, settings: draft.config.engine.room });
         }
     }
     classes
 }
 
 fn fields() -> impl Iterator<Item = &'static str> {
-    SETTINGS
-        .iter()
-        .filter(|setting| setting.section == SECTION)
-        .map(|setting| setting.field)
+    SETTINGS.iter().filter(|setting| setting.section == SECTION).map(|setting| setting.field)
 }
 
 /// The pattern of `table`, unless it is missing, no room can match it, or every room that does is taken by a `known` one.
@@ -63,28 +57,19 @@ fn pattern(table: &RoomsTable, known: &[(String, Origin)], problems: &mut Vec<Pr
     const ALLOWED: &str = r#"the name of a room, in which each * stands for any number of bytes, such as "prices.*""#;
     let Some(entry) = table.entries.iter().find(|entry| entry.key == PATTERN) else {
         let text = format!("[[{ROOMS}]] has no {PATTERN}; it has to be {ALLOWED}");
-        problems.push(Problem {
-            origin: table.origin.clone(),
-            text,
-        });
+        problems.push(Problem { origin: table.origin.clone(), text });
         return None;
     };
     let Some(pattern) = entry.raw.text().filter(|pattern| matches_some_name(pattern)) else {
         let text = format!("{PATTERN} is {}; allowed: {ALLOWED}", entry.raw.shown());
-        problems.push(Problem {
-            origin: entry.origin.clone(),
-            text,
-        });
+        problems.push(Problem { origin: entry.origin.clone(), text });
         return None;
     };
     // A pattern's own * is matched by a * only, so a pattern that matches another as a name matches all that it does.
     if let Some((earlier, origin)) = known.iter().find(|(earlier, _)| matches(earlier, pattern)) {
         let text =
             format!("{PATTERN} is {pattern:?}; it never decides, {earlier:?} ({origin}) matches the same rooms first");
-        problems.push(Problem {
-            origin: entry.origin.clone(),
-            text,
-        });
+        problems.push(Problem { origin: entry.origin.clone(), text });
     }
     Some(pattern.to_owned())
 }

@@ -16,11 +16,7 @@ struct TestFile(PathBuf);
 impl TestFile {
     fn new(text: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "shardcast-{}-{}.toml",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("shardcast-{}-{}.toml", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, text).expect("the directory for temporary files can be written to");
         Self(path)
@@ -37,17 +33,10 @@ fn load_all(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> R
     let file = TestFile::new(file);
     load(&Sources {
         file: Some(file.0.clone()),
-        variables: variables
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
+        variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         flags: flags
             .iter()
-            .map(|(key, value)| Flag {
-                name: "--set".into(),
-                key: (*key).into(),
-                value: (*value).into(),
-            })
+            .map(|(key, value)| Flag { name: "--set".into(), key: (*key).into(), value: (*value).into() })
             .collect(),
     })
 }
@@ -65,20 +54,13 @@ fn problems(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> V
 
 /// Each setting as it is shown.
 fn shown(config: &Config) -> Vec<(String, Option<String>)> {
-    SETTINGS
-        .iter()
-        .map(|setting| (setting.key(), (setting.show)(config)))
-        .collect()
+    SETTINGS.iter().map(|setting| (setting.key(), (setting.show)(config))).collect()
 }
 
 #[test]
 fn the_later_source_wins() {
     let file = "drain = \"1s\"\nshards = 1\n[limits]\nrooms_max = 1\n";
-    let variables = [
-        ("SHARDCAST_SHARDS", "2"),
-        ("SHARDCAST_LIMITS_ROOMS_MAX", "2"),
-        ("PATH", "/bin"),
-    ];
+    let variables = [("SHARDCAST_SHARDS", "2"), ("SHARDCAST_LIMITS_ROOMS_MAX", "2"), ("PATH", "/bin")];
     let config = load_all(file, &variables, &[("limits.rooms_max", "3")]).expect("all is right");
     assert_eq!(config.drain, Duration::from_secs(1));
     assert_eq!(config.engine.shards.map(std::num::NonZero::get), Some(2));
@@ -128,24 +110,15 @@ fn all_problems_at_once_each_with_its_place() {
 #[test]
 fn values_that_are_not_allowed() {
     for (file, expected) in [
-        (
-            "listen = [\"127.0.0.1:1\",\n\"nope\", 7]",
-            "1: listen has \"nope\", 7; allowed",
-        ),
+        ("listen = [\"127.0.0.1:1\",\n\"nope\", 7]", "1: listen has \"nope\", 7; allowed"),
         ("listen = \"127.0.0.1:1\"", "1: listen is \"127.0.0.1:1\"; allowed"),
         ("shards = 0", "1: shards is 0; allowed"),
         ("shards = \"1\"", "1: shards is \"1\"; allowed"),
         ("drain = 10", "1: drain is 10; allowed"),
         ("drain = \"10 s\"", "1: drain is \"10 s\"; allowed"),
         ("drain = {}", "1: drain is a table; allowed"),
-        (
-            "[limits]\nmessage_bytes_max = \"1KB\"",
-            "2: limits.message_bytes_max is \"1KB\"; allowed",
-        ),
-        (
-            "[limits]\nrooms_max = 99999999999999999999",
-            "2: limits.rooms_max is 99999999999999999999; allowed",
-        ),
+        ("[limits]\nmessage_bytes_max = \"1KB\"", "2: limits.message_bytes_max is \"1KB\"; allowed"),
+        ("[limits]\nrooms_max = 99999999999999999999", "2: limits.rooms_max is 99999999999999999999; allowed"),
         ("drain = \"1s\"\ndrain = \"2s\"", "2: not TOML: duplicate key"),
         ("rooms = 3", "1: rooms is 3; allowed: tables, [[rooms]]"),
     ] {
@@ -187,19 +160,11 @@ fn values_that_do_not_go_together() {
 fn rooms_inherit_and_the_first_match_decides() {
     let file = "[room]\nlag = \"skip\"\n[[rooms]]\npattern = \"prices.*\"\npublish = \"refused\"\n\
                 [[rooms]]\npattern = \"*\"\nlag = \"latest\"\n";
-    let settings = load_all(file, &[("SHARDCAST_ROOM_ECHO", "off")], &[])
-        .expect("all is right")
-        .engine;
+    let settings = load_all(file, &[("SHARDCAST_ROOM_ECHO", "off")], &[]).expect("all is right").engine;
     let prices = settings.for_room("prices.btc");
-    assert_eq!(
-        (prices.lag, prices.publish, prices.echo),
-        (LagPolicy::Skip, ClientPublish::Refused, Echo::Off)
-    );
+    assert_eq!((prices.lag, prices.publish, prices.echo), (LagPolicy::Skip, ClientPublish::Refused, Echo::Off));
     let chat = settings.for_room("chat");
-    assert_eq!(
-        (chat.lag, chat.publish, chat.echo),
-        (LagPolicy::Latest, ClientPublish::Allowed, Echo::Off)
-    );
+    assert_eq!((chat.lag, chat.publish, chat.echo), (LagPolicy::Latest, ClientPublish::Allowed, Echo::Off));
 }
 
 #[test]
@@ -208,24 +173,15 @@ fn rooms_that_are_wrong() {
         ("[[rooms]]\nlag = \"skip\"", "1: [[rooms]] has no pattern; it has to be"),
         ("[[rooms]]\npattern = \"\"", "2: pattern is \"\"; allowed"),
         ("[[rooms]]\npattern = \"a/b\"", "2: pattern is \"a/b\"; allowed"),
-        (
-            "[[rooms]]\npattern = \"a\"\neco = \"on\"",
-            "3: in [[rooms]]: unknown key \"eco\"; did you mean \"echo\"?",
-        ),
-        (
-            "[[rooms]]\npattern = \"a\"\nlag = 1",
-            "3: lag of the rooms \"a\" is 1; allowed",
-        ),
+        ("[[rooms]]\npattern = \"a\"\neco = \"on\"", "3: in [[rooms]]: unknown key \"eco\"; did you mean \"echo\"?"),
+        ("[[rooms]]\npattern = \"a\"\nlag = 1", "3: lag of the rooms \"a\" is 1; allowed"),
         (
             "[[rooms]]\npattern = \"a*\"\n[[rooms]]\npattern = \"a.*\"",
             "4: pattern is \"a.*\"; it never decides, \"a*\"",
         ),
     ] {
         let found = problems(tables, &[], &[]);
-        assert!(
-            found.len() == 1 && found[0].starts_with(expected),
-            "{tables}: {found:?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{tables}: {found:?}");
     }
 }
 
@@ -233,24 +189,12 @@ fn rooms_that_are_wrong() {
 fn the_reference_file_sets_nothing_but_its_lines_are_the_defaults() {
     let text = reference();
     let defaults = shown(&Config::default());
-    assert_eq!(
-        shown(&load_all(&text, &[], &[]).expect("the reference file is right")),
-        defaults
-    );
+    assert_eq!(shown(&load_all(&text, &[], &[]).expect("the reference file is right")), defaults);
 
     let is_setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && *line != "#";
-    let uncommented = |line: &str| {
-        line.strip_prefix('#')
-            .filter(|_| is_setting(&line))
-            .unwrap_or(line)
-            .to_owned()
-            + "\n"
-    };
-    let all: String = text
-        .lines()
-        .filter(|line| !line.starts_with("#api_key"))
-        .map(uncommented)
-        .collect();
+    let uncommented =
+        |line: &str| line.strip_prefix('#').filter(|_| is_setting(&line)).unwrap_or(line).to_owned() + "\n";
+    let all: String = text.lines().filter(|line| !line.starts_with("#api_key")).map(uncommented).collect();
     let config = load_all(&all, &[], &[]).expect("each line of the reference file is right");
     assert_eq!(shown(&config), defaults);
     assert_eq!(config.engine.rooms.len(), 1);
@@ -268,32 +212,17 @@ fn each_setting_has_a_key_a_variable_and_words_of_its_own() {
             setting.key()
         );
         for word in (setting.describe)().words() {
-            assert!(
-                !docs::member(word.owner, word.variant).is_empty(),
-                "{}::{} has none",
-                word.owner,
-                word.variant
-            );
+            assert!(!docs::member(word.owner, word.variant).is_empty(), "{}::{} has none", word.owner, word.variant);
         }
     }
     for relation in super::relations::RELATIONS {
-        assert!(
-            keys.contains(relation.key) && keys.contains(relation.bound),
-            "{}, {}",
-            relation.key,
-            relation.bound
-        );
+        assert!(keys.contains(relation.key) && keys.contains(relation.bound), "{}, {}", relation.key, relation.bound);
     }
 }
 
 #[test]
 fn the_key_of_the_api_is_not_shown() {
     let config = load_all("api_key = \"0123456789abcdef\"", &[], &[]).expect("all is right");
-    assert!(
-        config
-            .api_key
-            .as_ref()
-            .is_some_and(|key| key.matches(b"0123456789abcdef"))
-    );
+    assert!(config.api_key.as_ref().is_some_and(|key| key.matches(b"0123456789abcdef")));
     assert!(!format!("{config:?}").contains("0123"));
 }

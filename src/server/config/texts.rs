@@ -23,11 +23,7 @@ impl Kind<Vec<SocketAddr>> for Addresses {
         let addresses: Vec<SocketAddr> = raw.each(|text| text.parse().ok())?;
         let twice =
             (1..addresses.len()).any(|at| addresses[at].port() != 0 && addresses[..at].contains(&addresses[at]));
-        if addresses.is_empty() || twice {
-            Err(Refused::default())
-        } else {
-            Ok(addresses)
-        }
+        if addresses.is_empty() || twice { Err(Refused::default()) } else { Ok(addresses) }
     }
     fn show(&self, value: &Vec<SocketAddr>) -> Option<String> {
         Some(list_text(value.iter().map(|address| quoted(&address.to_string()))))
@@ -46,13 +42,7 @@ impl Describe for Origins {
 
 impl Kind<AllowedOrigins> for Origins {
     fn read(&self, raw: &Raw) -> Result<AllowedOrigins, Refused> {
-        let entries = raw.each(|text| {
-            if text == "*" {
-                Some(None)
-            } else {
-                WebOrigin::parse(text).map(Some)
-            }
-        })?;
+        let entries = raw.each(|text| if text == "*" { Some(None) } else { WebOrigin::parse(text).map(Some) })?;
         let listed: Option<Vec<WebOrigin>> = entries.into_iter().collect();
         Ok(listed.map_or(AllowedOrigins::Any, AllowedOrigins::Listed))
     }
@@ -84,10 +74,7 @@ impl Kind<Option<Secret>> for Key {
         let fits = |text: &&str| {
             (KEY_CHARS_MIN..=KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
         };
-        raw.text()
-            .filter(fits)
-            .map(|text| Some(Secret::new(text)))
-            .ok_or_else(Refused::default)
+        raw.text().filter(fits).map(|text| Some(Secret::new(text))).ok_or_else(Refused::default)
     }
     /// Never shown, set or not.
     fn show(&self, _: &Option<Secret>) -> Option<String> {
@@ -122,9 +109,7 @@ impl Kind<String> for LogFilter {
 /// Whether each word that stands alone is a level. `EnvFilter` takes a mistyped level for the name of a target.
 fn levels_known(filter: &str) -> bool {
     let alone = |part: &str| !part.contains(['=', '[', ']']);
-    filter
-        .split(',')
-        .all(|part| !alone(part) || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part.trim())))
+    filter.split(',').all(|part| !alone(part) || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part.trim())))
 }
 
 #[cfg(test)]
@@ -137,35 +122,18 @@ mod tests {
 
     #[test]
     fn what_each_kind_takes() {
-        for (text, expected) in [
-            ("info", true),
-            ("WARN,shardcast::engine=debug", true),
-            ("inof", false),
-            ("", false),
-        ] {
+        for (text, expected) in [("info", true), ("WARN,shardcast::engine=debug", true), ("inof", false), ("", false)] {
             assert_eq!(takes(&LogFilter, text), expected, "{text}");
         }
-        for (text, expected) in [
-            ("0.0.0.0:0,0.0.0.0:0", true),
-            ("[::]:1, [::]:1", false),
-            ("", false),
-            ("localhost:1", false),
-        ] {
+        for (text, expected) in
+            [("0.0.0.0:0,0.0.0.0:0", true), ("[::]:1, [::]:1", false), ("", false), ("localhost:1", false)]
+        {
             assert_eq!(takes(&Addresses, text), expected, "{text}");
         }
-        for (text, expected) in [
-            ("*", true),
-            ("", true),
-            ("https://a.b,http://c", true),
-            ("https://a.b/", false),
-        ] {
+        for (text, expected) in [("*", true), ("", true), ("https://a.b,http://c", true), ("https://a.b/", false)] {
             assert_eq!(takes(&Origins, text), expected, "{text}");
         }
-        for (text, expected) in [
-            ("0123456789abcdef", true),
-            ("0123456789abcde", false),
-            ("0123456789 abcdef", false),
-        ] {
+        for (text, expected) in [("0123456789abcdef", true), ("0123456789abcde", false), ("0123456789 abcdef", false)] {
             assert_eq!(takes(&Key, text), expected, "{text}");
         }
     }

@@ -2,30 +2,18 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS_US: [(&str, u64); 5] = [
-    ("h", 3_600_000_000),
-    ("m", 60_000_000),
-    ("s", 1_000_000),
-    ("ms", 1_000),
-    ("us", 1),
-];
+const DURATION_UNITS_US: [(&str, u64); 5] =
+    [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
 
-const SIZE_UNITS_BYTES: [(&str, u64); 5] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const SIZE_UNITS_BYTES: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads whole numbers with units, the larger unit first: `1h`, `1m30s`, `250ms`, `50us`. `None`: not a duration.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut total_us, mut units_left) = (text, 0_u64, &DURATION_UNITS_US[..]);
     while !rest.is_empty() || total_us == 0 && units_left.len() == DURATION_UNITS_US.len() {
         let (number, after_number) = split_digits(rest)?;
-        let unit_end = after_number
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(after_number.len());
+        let unit_end = after_number.find(|c: char| c.is_ascii_digit()).unwrap_or(after_number.len());
         let (unit, after_unit) = after_number.split_at(unit_end);
         let at = units_left.iter().position(|(name, _)| *name == unit)?;
         total_us = total_us.checked_add(number.checked_mul(units_left[at].1)?)?;
@@ -82,11 +70,7 @@ fn split_digits(text: &str) -> Option<(u64, &str)> {
 
 /// The first unit, largest first, that divides `number`; the last unit is 1 and divides all.
 fn largest_divisor(number: u64, units: &[(&'static str, u64); 5]) -> (&'static str, u64) {
-    units
-        .iter()
-        .copied()
-        .find(|(_, unit)| number.is_multiple_of(*unit))
-        .unwrap_or(units[4])
+    units.iter().copied().find(|(_, unit)| number.is_multiple_of(*unit)).unwrap_or(units[4])
 }
 
 #[cfg(test)]
@@ -95,28 +79,12 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, us) in [
-            ("0s", 0),
-            ("250ms", 250_000),
-            ("1m30s", 90_000_000),
-            ("2h", 7_200_000_000),
-            ("50us", 50),
-        ] {
+        for (text, us) in [("0s", 0), ("250ms", 250_000), ("1m30s", 90_000_000), ("2h", 7_200_000_000), ("50us", 50)] {
             assert_eq!(duration(text).map(|value| value.as_micros()), Some(us), "{text}");
         }
-        for text in [
-            "",
-            "5",
-            "s",
-            "1.5s",
-            "-1s",
-            "1 s",
-            "5 sec",
-            "1s1m",
-            "1s2s",
-            "99999999999999999999s",
-            "9999999999999h",
-        ] {
+        for text in
+            ["", "5", "s", "1.5s", "-1s", "1 s", "5 sec", "1s1m", "1s2s", "99999999999999999999s", "9999999999999h"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
         for text in ["0s", "90s", "10m", "24h", "1500us", "2ms"] {
@@ -126,13 +94,7 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [
-            ("0B", 0),
-            ("512B", 512),
-            ("64KiB", 65_536),
-            ("1MiB", 1 << 20),
-            ("3GiB", 3 << 30),
-        ] {
+        for (text, bytes) in [("0B", 0), ("512B", 512), ("64KiB", 65_536), ("1MiB", 1 << 20), ("3GiB", 3 << 30)] {
             assert_eq!(size(text), Some(bytes), "{text}");
             assert_eq!(size_text(bytes), text);
         }
