@@ -22,6 +22,16 @@ fn a_message_comes_byte_by_byte() {
 }
 
 #[test]
+fn a_control_frame_comes_byte_by_byte() {
+    let mut client = Client::new(LIMITS, BUDGET);
+    for piece in [frame(0x89, &[1; 125]), frame(0x8a, b"")].concat().chunks(1) {
+        assert_eq!(client.read(piece), Ok(1));
+    }
+    assert_eq!(client.recorder.events, [Event::Ping(vec![1; 125]), Event::Pong(vec![])]);
+    assert!(client.unfinished.is_none());
+}
+
+#[test]
 fn fragments_with_control_frames_between() {
     let input = [
         frame_masked(0x01, [1, 2, 3, 4], b"one "),

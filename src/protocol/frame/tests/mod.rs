@@ -79,6 +79,8 @@ impl Client {
         let mut input = bytes.to_vec();
         let result = decode(&mut self.unfinished, &mut input, &self.limits, &mut self.budget, &mut self.recorder);
         let held = self.held();
+        let idle = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.is_empty());
+        assert!(!idle, "nothing is kept while nothing is unfinished");
         assert_eq!(self.budget + held, self.budget_at_start, "the budget and what is held stay the same together");
         assert!(held <= size_of::<Unfinished>() + self.limits.message_bytes_max, "{held} bytes are held");
         match result {
