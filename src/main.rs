@@ -1,5 +1,6 @@
 //! The `shardcast` binary.
 
+mod client;
 mod server;
 
 use std::process::ExitCode;

@@ -27,8 +27,8 @@ pub(crate) struct Connection<S> {
     pub(crate) due_s: u32,
     pub(crate) state: State,
     pub(crate) flags: Flags,
-    /// Its share of the connection limits.
-    pub(crate) permit: Permit,
+    /// Its share of the connection limits: given back when the entry is dropped.
+    pub(crate) _permit: Permit,
 }
 
 /// Where a connection is in its life.
@@ -61,8 +61,6 @@ impl Flags {
     pub(crate) const LEAVING: Self = Self(32);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
-    /// Nothing of this may be set for the one-send path of the fan-out.
-    pub(crate) const SLOW_PATH: Self = Self(1 | 32);
 
     pub(crate) const fn has(self, all: Self) -> bool {
         self.0 & all.0 == all.0

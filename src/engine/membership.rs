@@ -49,7 +49,7 @@ impl<S: Socket> Shard<S> {
             due_s: 0,
             state: State::Joining,
             flags: Flags::default(),
-            permit,
+            _permit: permit,
         };
         if echo == Echo::Off {
             connection.flags.set(Flags::NO_ECHO);

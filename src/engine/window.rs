@@ -54,11 +54,6 @@ impl Window {
         self.tail
     }
 
-    /// Bytes that are kept.
-    pub(crate) fn len_bytes(&self) -> u64 {
-        self.head() - self.tail
-    }
-
     /// Publications that are kept.
     pub(crate) fn count(&self) -> usize {
         self.entries.len()
@@ -94,12 +89,6 @@ impl Window {
             self.bytes.drain(..dead);
             self.base = self.tail;
         }
-    }
-
-    /// Everything from `cursor` to the head.
-    pub(crate) fn from(&self, cursor: u64) -> &[u8] {
-        debug_assert!(cursor >= self.tail, "cursor {cursor} is in front of the tail {}", self.tail);
-        &self.bytes[index(cursor - self.base)..]
     }
 
     /// The bytes between two positions.
@@ -245,8 +234,7 @@ mod tests {
                 expected.drain(..usize::try_from(to - window.tail()).unwrap());
                 window.release(to);
             }
-            assert_eq!(window.from(window.tail()), expected.make_contiguous());
-            assert_eq!(window.len_bytes(), expected.len() as u64);
+            assert_eq!(window.between(window.tail(), window.head()), expected.make_contiguous());
         }
         assert!(window.held_bytes() < 8_192, "{} bytes held", window.held_bytes());
         let head = window.head();

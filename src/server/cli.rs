@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::client;
 use crate::server::config::{self, Config, EXIT_USAGE, FILE_VARIABLE, Flag, Problems, Sources};
 use crate::server::{logging, serve};
 
@@ -46,6 +47,8 @@ enum Command {
     Serve(SettingsArgs),
     /// Say whether the settings are right, or all that is wrong with them; start nothing
     CheckConfig(SettingsArgs),
+    #[command(flatten)]
+    Client(client::Command),
     /// Print every setting with its default, as a file to start from
     #[command(hide = true)]
     PrintConfig,
@@ -119,6 +122,7 @@ fn dispatch(command: Command) -> ExitCode {
             serve::run(config)
         }),
         Command::CheckConfig(settings) => with_config(settings, |_| print("OK\n")),
+        Command::Client(command) => client::run(command),
         Command::PrintConfig => print(&config::reference()),
     }
 }

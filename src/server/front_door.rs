@@ -52,6 +52,13 @@ pub(crate) struct Door {
     pub(crate) draining: watch::Receiver<bool>,
 }
 
+impl Door {
+    /// Whether the server has begun to end. The guard of the channel must not live across an await.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+}
+
 /// Which listener a request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -154,12 +161,8 @@ async fn first_request(mut stream: TcpStream, permit: Permit, reach: Reach, door
     }
 }
 
-async fn join(
-    door: &Door,
-    adoption: Adoption,
-    permit: Permit,
-) -> Result<(), (Refusal, Option<std::net::TcpStream>)> {
-    if *door.draining.borrow() {
+async fn join(door: &Door, adoption: Adoption, permit: Permit) -> Result<(), (Refusal, Option<std::net::TcpStream>)> {
+    if door.is_draining() {
         return Err((Refusal::new(503, "the server is restarting"), Some(adoption.stream)));
     }
     // Kept to answer a refusal with; a handle to the same socket.

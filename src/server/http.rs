@@ -55,7 +55,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
     // An error is the client's: it went away, or broke HTTP and was answered by hyper.
     tokio::select! {
         _ = connection.as_mut() => {}
-        _ = draining.wait_for(|draining| *draining) => {
+        () = async { drop(draining.wait_for(|draining| *draining).await) } => {
             connection.as_mut().graceful_shutdown();
             connection.await.ok();
         }
@@ -91,7 +91,7 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
     permitted(&request, reach, door)?;
     let room = room_name(room)?;
     let kind = message_kind(request.headers().get(header::CONTENT_TYPE))?;
-    if *door.draining.borrow() {
+    if door.is_draining() {
         return Err(Refusal::new(503, "the server is restarting"));
     }
     let limit = door.config.engine.limits.message_bytes_max;
@@ -149,7 +149,7 @@ fn message_kind(content_type: Option<&HeaderValue>) -> Result<MessageKind, Refus
 
 /// Whether a publication goes through every shard and back.
 async fn ready(door: &Door) -> Result<Answer, Refusal> {
-    if *door.draining.borrow() {
+    if door.is_draining() {
         return Err(Refusal::new(503, "draining"));
     }
     match tokio::time::timeout(SHARDS_TIME_MAX, door.engine.probe()).await {
@@ -205,7 +205,11 @@ struct Rewound {
 }
 
 impl AsyncRead for Rewound {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if !self.read.is_empty() {
             let len = self.read.len().min(buffer.remaining());
             buffer.put_slice(&self.read.split_to(len));

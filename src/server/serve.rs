@@ -38,10 +38,8 @@ pub(crate) fn run(config: &Config) -> ExitCode {
 fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let machine = Machine::prepare();
     let shards = config.engine.shards.map_or(machine.cores, usize::from);
-    let reserved = config.files_reserved
-        + shards * FILES_PER_SHARD
-        + config.listen.len() * FILES_PER_LISTENER
-        + FILES_OF_PROCESS;
+    let reserved =
+        config.files_reserved + shards * FILES_PER_SHARD + config.listen.len() * FILES_PER_LISTENER + FILES_OF_PROCESS;
     let limits = &mut config.engine.limits;
     limits.connections_max = limits.connections_max.min(machine.connections_max(reserved));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,7 +61,8 @@ async fn serve_until_told(config: Config, machine: Machine) -> anyhow::Result<Ex
     let engine = Engine::start(config.engine.clone()).context("the engine cannot be started")?;
     let (tell_draining, draining) = watch::channel(false);
     let config = Arc::new(config);
-    let door = Door { engine: engine.clone(), config: Arc::clone(&config), counts: Arc::new(DoorCounts::default()), draining };
+    let door =
+        Door { engine: engine.clone(), config: Arc::clone(&config), counts: Arc::new(DoorCounts::default()), draining };
     announce(&listeners, &engine, &machine, &config)?;
     for (listener, address) in listeners {
         tokio::spawn(front_door::run(listener, Reach::of(address), door.clone()));

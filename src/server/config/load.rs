@@ -16,6 +16,9 @@ const VARIABLE_PREFIX: &str = "SHARDCAST_";
 /// The variable that names the file. Not a setting: read by the command line.
 pub(crate) const FILE_VARIABLE: &str = "SHARDCAST_CONFIG";
 
+/// Names the server for the console clients: no setting of the server's, and no mistake either.
+const SERVER_VARIABLE: &str = "SHARDCAST_SERVER";
+
 /// Where settings come from; the process's own file, environment and command line, or a test's.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
@@ -68,7 +71,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, Problems> {
     }
     for (name, value) in &sources.variables {
         let name = name.to_string_lossy();
-        if name.starts_with(VARIABLE_PREFIX) && name != FILE_VARIABLE {
+        if name.starts_with(VARIABLE_PREFIX) && name != FILE_VARIABLE && name != SERVER_VARIABLE {
             problems.extend(draft.set_variable(&name, value));
         }
     }
