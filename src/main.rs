@@ -1,16 +1,14 @@
 //! The `shardcast` binary.
 
 mod client;
+mod server;
 
-use clap::Parser as _;
+use std::process::ExitCode;
 
-#[derive(clap::Parser)]
-#[command(name = "shardcast", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: client::Command,
-}
+/// Small entries that come and go on many threads: what mimalloc is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> std::process::ExitCode {
-    client::run(Cli::parse().command)
+fn main() -> ExitCode {
+    server::cli::run()
 }

@@ -18,10 +18,7 @@ pub(super) struct Backoff {
 impl Backoff {
     /// Starts at the shortest delay; equal seeds give equal delays.
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            failures: 0,
-            random: seed,
-        }
+        Self { failures: 0, random: seed }
     }
 
     /// A seed that differs from process to process.
@@ -31,9 +28,7 @@ impl Backoff {
 
     /// The next delay, after one more failure.
     pub(super) fn delay(&mut self) -> Duration {
-        let span = FIRST_DELAY_MAX
-            .saturating_mul(1 << self.failures.min(16))
-            .min(DELAY_MAX);
+        let span = FIRST_DELAY_MAX.saturating_mul(1 << self.failures.min(16)).min(DELAY_MAX);
         self.failures = self.failures.saturating_add(1);
         span / 2 + self.jitter(span / 2)
     }
@@ -64,10 +59,7 @@ mod tests {
         for failure in 0..100_u32 {
             let span = Duration::from_millis(250 << failure.min(10)).min(DELAY_MAX);
             let delay = backoff.delay();
-            assert!(
-                delay >= span / 2 && delay <= span,
-                "failure {failure}: {delay:?} of {span:?}"
-            );
+            assert!(delay >= span / 2 && delay <= span, "failure {failure}: {delay:?} of {span:?}");
         }
         backoff.reset();
         assert!(backoff.delay() <= FIRST_DELAY_MAX);

@@ -35,21 +35,10 @@ pub(crate) struct ChatArgs {
     /// The room's name, or its URL (ws://HOST/ws/ROOM)
     room: String,
     /// The server, for a room's name
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SHARDCAST_SERVER",
-        default_value = "ws://127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "URL", env = "SHARDCAST_SERVER", default_value = "ws://127.0.0.1:8080")]
     server: String,
     /// Your name for the others
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "USER",
-        hide_env_values = true,
-        default_value = "anonymous"
-    )]
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "anonymous")]
     name: String,
 }
 
@@ -65,18 +54,9 @@ pub(super) async fn chat(arguments: ChatArgs) -> Result<(), ClientError> {
     let console = Console::start(terminal.then(|| format!("{name}: ")))?;
     let lines = input::lines(LINE_BYTES_MAX)?;
     let (pending, interrupt) = (Pending::default(), signal(SignalKind::interrupt())?);
-    let mut chat = Chat {
-        name,
-        lines,
-        input: Input::Open,
-        pending,
-        console,
-        interrupt,
-    };
+    let mut chat = Chat { name, lines, input: Input::Open, pending, console, interrupt };
     let result = chat.run(&mut session).await;
-    let Chat {
-        console, mut interrupt, ..
-    } = chat;
+    let Chat { console, mut interrupt, .. } = chat;
     tokio::select! {
         written = console.finish() => written?,
         _ = interrupt.recv() => {}
@@ -123,9 +103,7 @@ impl Chat {
                 Over::Ended(end) => {
                     if matches!(end, End::Closed { code: Some(1009), .. }) {
                         self.pending.drop_biggest_sent();
-                        notice(format_args!(
-                            "the longest of your last lines was too long and is given up"
-                        ));
+                        notice(format_args!("the longest of your last lines was too long and is given up"));
                     }
                     if !session.ended(&end)? {
                         return self.unsent();
@@ -214,22 +192,14 @@ impl Chat {
             self.input = self.console.at_end_of_input();
             return Ok(());
         };
-        match line
-            .bytes
-            .map(|bytes| message::one_line(&String::from_utf8_lossy(&bytes)))
-        {
-            None => notice(format_args!(
-                "line {} has more than {LINE_BYTES_MAX} bytes: not sent",
-                line.number
-            )),
+        match line.bytes.map(|bytes| message::one_line(&String::from_utf8_lossy(&bytes))) {
+            None => notice(format_args!("line {} has more than {LINE_BYTES_MAX} bytes: not sent", line.number)),
             Some(text) if text == "/quit" => self.input = Input::Quit,
             Some(text) if text.is_empty() => {}
             Some(text) => {
                 self.pending.push(encode(&self.name, &text));
                 if self.pending.is_full() {
-                    notice(format_args!(
-                        "{UNSENT_MAX} lines wait to be sent; no more are read until then"
-                    ));
+                    notice(format_args!("{UNSENT_MAX} lines wait to be sent; no more are read until then"));
                 }
             }
         }
@@ -273,9 +243,9 @@ impl Chat {
             drop(self.show(&message).await);
         }
         match self.pending.unseen() {
-            lines if lines > 0 && !seen && !closed => Err(ClientError::Failed(format!(
-                "lines sent, but not confirmed by the server: {lines}"
-            ))),
+            lines if lines > 0 && !seen && !closed => {
+                Err(ClientError::Failed(format!("lines sent, but not confirmed by the server: {lines}")))
+            }
             _ => self.unsent(),
         }
     }

@@ -45,10 +45,7 @@ impl Console {
     /// # Errors
     /// No thread can be started.
     pub(super) fn start(prompt: Option<String>) -> io::Result<Self> {
-        Ok(Self {
-            output: Output::start()?,
-            prompt,
-        })
+        Ok(Self { output: Output::start()?, prompt })
     }
 
     /// Shows a line, which has to be fit for a terminal.
@@ -75,11 +72,7 @@ impl Console {
 
     /// What the end of the input means: at a terminal, Ctrl-D leaves like `/quit`.
     pub(super) fn at_end_of_input(&self) -> Input {
-        if self.prompt.is_some() {
-            Input::Quit
-        } else {
-            Input::Ended
-        }
+        if self.prompt.is_some() { Input::Quit } else { Input::Ended }
     }
 
     /// Waits until everything is written, the prompt's line ended.

@@ -38,9 +38,7 @@ impl Fragments {
         }
         begun.extend_from_slice(&payload);
         let complete = self.0.take_if(|_| finished);
-        complete
-            .map(|(opcode, whole)| message(opcode, whole.freeze()))
-            .transpose()
+        complete.map(|(opcode, whole)| message(opcode, whole.freeze())).transpose()
     }
 }
 
@@ -96,12 +94,7 @@ mod tests {
         ] {
             let mut fragments = Fragments::default();
             let copy = |f: &Frame<'_>| Frame::new(f.fin, f.opcode, None, Payload::Owned(f.payload.to_vec()));
-            assert!(
-                frames
-                    .iter()
-                    .map(|frame| fragments.add(copy(frame)))
-                    .any(|result| result.is_err())
-            );
+            assert!(frames.iter().map(|frame| fragments.add(copy(frame))).any(|result| result.is_err()));
         }
     }
 }

@@ -51,9 +51,8 @@ async fn upgrade(
     path: &str,
     stream: tokio::net::TcpStream,
 ) -> Result<TokioIo<Upgraded>, HandshakeError> {
-    let (mut requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(unreachable)?;
+    let (mut requests, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
     // It ends by itself: with the upgrade, or when `requests` is dropped. Its error is the request's error too.
     tokio::spawn(async move { drop(connection.with_upgrades().await) });
     let key = fastwebsockets::handshake::generate_key();
@@ -71,9 +70,7 @@ async fn upgrade(
         return Err(refusal(response).await);
     }
     if !is_upgrade(&response, &key) {
-        return Err(HandshakeError::Refused(
-            "101 without a correct WebSocket handshake".to_owned(),
-        ));
+        return Err(HandshakeError::Refused("101 without a correct WebSocket handshake".to_owned()));
     }
     let upgraded = hyper::upgrade::on(&mut response).await.map_err(unreachable)?;
     Ok(TokioIo::new(upgraded))
@@ -98,9 +95,7 @@ async fn refusal(response: Response<Incoming>) -> HandshakeError {
 /// The status and what the body says about it, on one line fit for a terminal.
 pub(super) async fn explained(response: Response<Incoming>) -> String {
     let status = response.status();
-    let body = Limited::new(response.into_body(), EXPLANATION_BYTES_MAX)
-        .collect()
-        .await;
+    let body = Limited::new(response.into_body(), EXPLANATION_BYTES_MAX).collect().await;
     let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     match super::message::one_line(&String::from_utf8_lossy(&body)) {
         reason if reason.is_empty() => status.to_string(),
@@ -111,10 +106,7 @@ pub(super) async fn explained(response: Response<Incoming>) -> String {
 fn is_upgrade(response: &Response<Incoming>, key: &str) -> bool {
     let has = |name: HeaderName, token: &str| {
         let values = response.headers().get_all(name);
-        let mut tokens = values
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
+        let mut tokens = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
         tokens.any(|value| value.trim().eq_ignore_ascii_case(token))
     };
     let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
@@ -132,9 +124,6 @@ fn accept_of(key: &str) -> String {
 mod tests {
     #[test]
     fn accept_of_the_rfc() {
-        assert_eq!(
-            super::accept_of("dGhlIHNhbXBsZSBub25jZQ=="),
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-        );
+        assert_eq!(super::accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

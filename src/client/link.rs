@@ -91,11 +91,7 @@ impl Link {
         let mut tasks = JoinSet::new();
         tasks.spawn(read_loop(read, event_sender, outgoing.clone()));
         tasks.spawn(write_loop(write, frames));
-        Self {
-            events,
-            outgoing,
-            tasks,
-        }
+        Self { events, outgoing, tasks }
     }
 
     /// The next message, or the end. Safe to drop while waiting.
@@ -184,10 +180,7 @@ fn lost(error: &WebSocketError) -> End {
 fn closed(payload: &[u8], outgoing: &mpsc::Sender<Outgoing>) -> End {
     let code = payload.first_chunk::<2>().map(|code| u16::from_be_bytes(*code));
     drop(outgoing.try_send(Outgoing::Close(code)));
-    End::Closed {
-        code,
-        reason: String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned(),
-    }
+    End::Closed { code, reason: String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned() }
 }
 
 /// Writes frames until the close frame, a failure (the reader sees it too), or nobody is left to send any.

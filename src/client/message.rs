@@ -39,11 +39,7 @@ pub(super) fn one_line(text: &str) -> String {
 /// `text` for a terminal, line breaks and tabs kept.
 pub(super) fn harmless(text: &str) -> String {
     let kept = |c: char| {
-        if matches!(c, '\n' | '\t') {
-            Some(c)
-        } else {
-            on_one_line(c)
-        }
+        if matches!(c, '\n' | '\t') { Some(c) } else { on_one_line(c) }
     };
     text.chars().filter_map(kept).collect()
 }
@@ -78,10 +74,7 @@ mod tests {
         ] {
             assert_eq!(shown(message), expected, "{message:?}");
         }
-        assert_eq!(
-            shown(std::str::from_utf8(&encode("ann", "\"quoted\" äöü")).unwrap()),
-            "ann: \"quoted\" äöü"
-        );
+        assert_eq!(shown(std::str::from_utf8(&encode("ann", "\"quoted\" äöü")).unwrap()), "ann: \"quoted\" äöü");
         assert_eq!(harmless("a\r\nb\u{1b}[1m\tc"), "a\nb[1m\tc");
         assert_eq!(name(&"x".repeat(100)).len(), NAME_CHARACTERS_MAX);
     }

@@ -31,10 +31,7 @@ impl Output {
         let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
         let (done, written) = oneshot::channel();
         std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-            drop(done.send(write_all(
-                queue,
-                &mut io::BufWriter::with_capacity(64 << 10, io::stdout().lock()),
-            )));
+            drop(done.send(write_all(queue, &mut io::BufWriter::with_capacity(64 << 10, io::stdout().lock()))));
         })?;
         Ok(Self { chunks, written })
     }

@@ -101,10 +101,7 @@ mod tests {
     fn unconfirmed_lines_are_sent_again_in_order() {
         let mut pending = Pending::default();
         (0..4).for_each(|number| pending.push(line(number)));
-        assert_eq!(
-            (pending.next(), pending.next(), pending.next()),
-            (Some(line(0)), Some(line(1)), Some(line(2)))
-        );
+        assert_eq!((pending.next(), pending.next(), pending.next()), (Some(line(0)), Some(line(1)), Some(line(2))));
         assert!(!pending.is_own(b"line 3"), "not sent yet");
         assert!(pending.is_own(b"line 0"));
         assert!(!pending.is_own(b"line 0"), "another's, the second time");

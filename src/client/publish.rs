@@ -34,12 +34,7 @@ pub(crate) struct PublishArgs {
     /// What to publish; without it, every line of standard input
     text: Option<String>,
     /// The server, for a room's name
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SHARDCAST_SERVER",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "URL", env = "SHARDCAST_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
     /// Key for the server's API
     #[arg(long, value_name = "KEY", env = "SHARDCAST_API_KEY", hide_env_values = true, value_parser = authorization)]
@@ -68,10 +63,7 @@ pub(super) async fn publish(arguments: PublishArgs) -> Result<(), ClientError> {
 
 /// One publication; prints the server's answer (its offset and the number of members).
 async fn publish_one(publisher: Publisher, retry_for: Duration, text: String) -> Result<(), ClientError> {
-    match Retry::new(publisher, Some(retry_for))
-        .publish("the text", &Bytes::from(text))
-        .await?
-    {
+    match Retry::new(publisher, Some(retry_for)).publish("the text", &Bytes::from(text)).await? {
         Outcome::Accepted(receipt) => {
             let output = Output::start()?;
             // A reader that went away does not need it.
@@ -96,11 +88,7 @@ async fn publish_lines(
         let outcome = match line.bytes {
             None => Outcome::Refused(format!("it has more than {LINE_BYTES_MAX} bytes")),
             Some(bytes) => {
-                let payload = if kind == Kind::Text {
-                    invalid.text(number, bytes)
-                } else {
-                    bytes.into()
-                };
+                let payload = if kind == Kind::Text { invalid.text(number, bytes) } else { bytes.into() };
                 retry.publish(&format!("line {number}"), &payload).await?
             }
         };
@@ -129,9 +117,7 @@ impl Invalid {
             Ok(text) => text.into(),
             Err(error) => {
                 if matches!(self, Self::Unseen) {
-                    notice(format_args!(
-                        "line {number} is not UTF-8: in such lines, bad bytes are replaced by U+FFFD"
-                    ));
+                    notice(format_args!("line {number} is not UTF-8: in such lines, bad bytes are replaced by U+FFFD"));
                     *self = Self::Told;
                 }
                 Bytes::from(String::from_utf8_lossy(error.as_bytes()).into_owned())
@@ -151,9 +137,7 @@ fn authorization(key: &str) -> Result<HeaderValue, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a time is a number and ms, s, m or h".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| "a time is a number and ms, s, m or h".to_owned())?;
     let unit_ms = match unit {
         "ms" => 1,
         "s" => 1_000,
@@ -162,10 +146,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "" if number == 0 => 0,
         _ => return Err("a time is a number and ms, s, m or h".to_owned()),
     };
-    number
-        .checked_mul(unit_ms)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "that is too long".to_owned())
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(|| "that is too long".to_owned())
 }
 
 #[cfg(test)]
@@ -174,25 +155,10 @@ mod tests {
 
     #[test]
     fn times_and_keys() {
-        for (text, expected) in [
-            ("0", 0),
-            ("250ms", 250),
-            ("30s", 30_000),
-            ("5m", 300_000),
-            ("2h", 7_200_000),
-        ] {
+        for (text, expected) in [("0", 0), ("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("2h", 7_200_000)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(expected)), "{text}");
         }
-        for bad in [
-            "",
-            "s",
-            "10",
-            "1d",
-            "1.5s",
-            "-1s",
-            "99999999999999999999s",
-            "9999999999999999h",
-        ] {
+        for bad in ["", "s", "10", "1d", "1.5s", "-1s", "99999999999999999999s", "9999999999999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(authorization("k").unwrap(), "Bearer k");

@@ -69,13 +69,7 @@ impl Publisher {
             Kind::Text => "text/plain; charset=utf-8",
             Kind::Binary => "application/octet-stream",
         };
-        Ok(Self {
-            target,
-            path,
-            content_type,
-            authorization: api_key,
-            connection: None,
-        })
+        Ok(Self { target, path, content_type, authorization: api_key, connection: None })
     }
 
     /// One try.
@@ -146,24 +140,14 @@ async fn answer(response: Response<Incoming>) -> anyhow::Result<Answer> {
     let status = response.status();
     if status.is_success() {
         let body = Limited::new(response.into_body(), RECEIPT_BYTES_MAX).collect().await;
-        let body = body
-            .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?
-            .to_bytes();
-        return Ok(Answer::Accepted(super::message::one_line(&String::from_utf8_lossy(
-            &body,
-        ))));
+        let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?.to_bytes();
+        return Ok(Answer::Accepted(super::message::one_line(&String::from_utf8_lossy(&body))));
     }
-    let wait = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let why = explained(response).await;
     Ok(match status.as_u16() {
         400 | 413 | 415 | 422 => Answer::Refused(why),
-        408 | 425 | 429 | 500..=599 => Answer::Unavailable {
-            why,
-            wait: wait.map(Duration::from_secs),
-        },
+        408 | 425 | 429 | 500..=599 => Answer::Unavailable { why, wait: wait.map(Duration::from_secs) },
         _ => Answer::RefusedAll(why),
     })
 }

@@ -35,12 +35,7 @@ pub(super) struct Retry {
 impl Retry {
     /// Tries each publication for at most `time_max`.
     pub(super) fn new(publisher: Publisher, time_max: Option<Duration>) -> Self {
-        Self {
-            publisher,
-            backoff: Backoff::new(Backoff::process_seed()),
-            time_max,
-            told_at: None,
-        }
+        Self { publisher, backoff: Backoff::new(Backoff::process_seed()), time_max, told_at: None }
     }
 
     /// Publishes; `what` names the publication in messages ("line 7").
@@ -63,10 +58,7 @@ impl Retry {
                 Answer::Unavailable { why, wait } => (why, wait),
             };
             let delay = self.backoff.delay().max(wait.unwrap_or_default().min(RETRY_AFTER_MAX));
-            if self
-                .time_max
-                .is_some_and(|time_max| started.elapsed() + delay > time_max)
-            {
+            if self.time_max.is_some_and(|time_max| started.elapsed() + delay > time_max) {
                 return Err(ClientError::Unavailable(format!("{what} is not acknowledged: {why}")));
             }
             self.tell(what, &why);
@@ -76,9 +68,7 @@ impl Retry {
 
     fn tell(&mut self, what: &str, why: &str) {
         if self.told_at.is_none_or(|at| at.elapsed() >= NOTICE_INTERVAL) {
-            notice(format_args!(
-                "{what} is not acknowledged yet: {why}; trying until it is"
-            ));
+            notice(format_args!("{what} is not acknowledged yet: {why}; trying until it is"));
             self.told_at = Some(Instant::now());
         }
     }

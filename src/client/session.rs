@@ -65,15 +65,7 @@ impl Session {
         let path = target.socket_path()?.to_owned();
         let backoff = Backoff::new(Backoff::process_seed());
         let (connected_at, outage, delay) = (None, Outage::Fresh, Duration::ZERO);
-        Ok(Self {
-            target,
-            path,
-            reconnect,
-            backoff,
-            connected_at,
-            outage,
-            delay,
-        })
+        Ok(Self { target, path, reconnect, backoff, connected_at, outage, delay })
     }
 
     /// Connects, however often it takes. Safe to drop while waiting.
@@ -87,9 +79,7 @@ impl Session {
             match Link::open(room, &self.path).await {
                 Ok(link) => {
                     if self.outage == Outage::Told {
-                        notice(format_args!(
-                            "connected to {room} again; what was sent meanwhile is not shown"
-                        ));
+                        notice(format_args!("connected to {room} again; what was sent meanwhile is not shown"));
                     }
                     self.outage = Outage::No;
                     self.connected_at = Some(Instant::now());
@@ -134,18 +124,8 @@ impl Session {
                 if self.connected_at.take().is_some_and(|at| at.elapsed() >= GOOD_AFTER) {
                     self.backoff.reset();
                 }
-                let draining = matches!(
-                    end,
-                    End::Closed {
-                        code: Some(1001 | 1012),
-                        ..
-                    }
-                );
-                let spread = if draining {
-                    self.backoff.jitter(DRAIN_SPREAD)
-                } else {
-                    Duration::ZERO
-                };
+                let draining = matches!(end, End::Closed { code: Some(1001 | 1012), .. });
+                let spread = if draining { self.backoff.jitter(DRAIN_SPREAD) } else { Duration::ZERO };
                 self.delay = self.backoff.delay() + spread;
                 Ok(true)
             }
@@ -157,10 +137,9 @@ impl Session {
 fn meaning(end: &End) -> Meaning {
     match end {
         End::Closed { code: Some(1000), .. } => Meaning::Finished,
-        End::Closed {
-            code: Some(1002 | 1003 | 1007 | 1008 | 1010 | 3500..=3999 | 4500..=4999),
-            ..
-        } => Meaning::Refused,
+        End::Closed { code: Some(1002 | 1003 | 1007 | 1008 | 1010 | 3500..=3999 | 4500..=4999), .. } => {
+            Meaning::Refused
+        }
         End::Closed { .. } | End::Lost(_) => Meaning::Later,
     }
 }
@@ -170,10 +149,7 @@ fn words(end: &End) -> String {
     let (code, reason) = match end {
         End::Lost(why) => return format!("the connection was lost ({})", one_line(why)),
         End::Closed { code: None, .. } => return "the server closed the connection".to_owned(),
-        End::Closed {
-            code: Some(code),
-            reason,
-        } => (code, one_line(reason)),
+        End::Closed { code: Some(code), reason } => (code, one_line(reason)),
     };
     let meaning = match code {
         1000 => "the server closed the connection",
@@ -184,11 +160,7 @@ fn words(end: &End) -> String {
         3008 => "this client read too slowly",
         _ => "the server closed the connection",
     };
-    if reason.is_empty() {
-        format!("{meaning} ({code})")
-    } else {
-        format!("{meaning} ({code} {reason})")
-    }
+    if reason.is_empty() { format!("{meaning} ({code})") } else { format!("{meaning} ({code} {reason})") }
 }
 
 #[cfg(test)]
@@ -197,10 +169,7 @@ mod tests {
 
     #[test]
     fn ends() {
-        let closed = |code| End::Closed {
-            code,
-            reason: "why\u{1b}".to_owned(),
-        };
+        let closed = |code| End::Closed { code, reason: "why\u{1b}".to_owned() };
         for (end, expected) in [
             (closed(Some(1000)), Meaning::Finished),
             (closed(Some(1001)), Meaning::Later),

@@ -25,12 +25,7 @@ pub(crate) struct SubscribeArgs {
     /// The room's name, or its URL (ws://HOST/ws/ROOM)
     room: String,
     /// The server, for a room's name
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SHARDCAST_SERVER",
-        default_value = "ws://127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "URL", env = "SHARDCAST_SERVER", default_value = "ws://127.0.0.1:8080")]
     server: String,
     /// Stop after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -57,11 +52,7 @@ enum Form {
 /// Runs `shardcast subscribe`.
 pub(super) async fn subscribe(arguments: SubscribeArgs) -> Result<(), ClientError> {
     let target = Target::new(&arguments.room, &arguments.server)?;
-    let reconnect = if arguments.no_reconnect {
-        Reconnect::Never
-    } else {
-        Reconnect::Always
-    };
+    let reconnect = if arguments.no_reconnect { Reconnect::Never } else { Reconnect::Always };
     let mut session = Session::new(target, reconnect)?;
     let form = match (arguments.raw, std::io::stdout().is_terminal()) {
         (true, _) => Form::Raw,
@@ -69,11 +60,7 @@ pub(super) async fn subscribe(arguments: SubscribeArgs) -> Result<(), ClientErro
         (false, false) => Form::Lines,
     };
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut printer = Printer {
-        output: Output::start()?,
-        form,
-        remaining: arguments.count,
-    };
+    let mut printer = Printer { output: Output::start()?, form, remaining: arguments.count };
     follow(&mut session, &mut printer, &mut interrupt).await?;
     tokio::select! {
         written = printer.output.finish() => Ok(written?),

@@ -74,10 +74,7 @@ impl Target {
         if room.contains("://") {
             return Self::from_url(room);
         }
-        let name = RoomName::new(room).map_err(|error| TargetError::Room {
-            room: room.to_owned(),
-            error,
-        })?;
+        let name = RoomName::new(room).map_err(|error| TargetError::Room { room: room.to_owned(), error })?;
         let (uri, mut target) = Self::from_server(server)?;
         let prefix = uri.path().trim_end_matches('/');
         // Of a room name's alphabet only `#` cannot stand in a path.
@@ -98,10 +95,7 @@ impl Target {
             target.publish_path = Some(format!("{prefix}/rooms/{room}{query}"));
         } else if path == "/" {
             let reason = "it has no path that names a room".to_owned();
-            return Err(TargetError::Url {
-                url: url.to_owned(),
-                reason,
-            });
+            return Err(TargetError::Url { url: url.to_owned(), reason });
         } else {
             target.socket_path = Some(format!("{path}{query}"));
             target.publish_path = (uri.scheme_str() == Some("http")).then(|| format!("{path}{query}"));
@@ -110,10 +104,7 @@ impl Target {
     }
 
     fn from_server(url: &str) -> Result<(Uri, Self), TargetError> {
-        let wrong = |reason: &str| TargetError::Url {
-            url: url.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let wrong = |reason: &str| TargetError::Url { url: url.to_owned(), reason: reason.to_owned() };
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
         match uri.scheme_str() {
             Some("http" | "ws") => {}
@@ -128,24 +119,10 @@ impl Target {
         if host.is_empty() {
             return Err(wrong("it has no host"));
         }
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host)
-            .to_owned();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
         let port = authority.port_u16().unwrap_or(80);
-        let authority = if port == 80 {
-            host.to_owned()
-        } else {
-            format!("{host}:{port}")
-        };
-        let target = Self {
-            host: bare,
-            port,
-            authority,
-            socket_path: None,
-            publish_path: None,
-        };
+        let authority = if port == 80 { host.to_owned() } else { format!("{host}:{port}") };
+        let target = Self { host: bare, port, authority, socket_path: None, publish_path: None };
         Ok((uri, target))
     }
 
@@ -189,18 +166,9 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self
-            .socket_path
-            .as_deref()
-            .or(self.publish_path.as_deref())
-            .unwrap_or_default();
+        let path = self.socket_path.as_deref().or(self.publish_path.as_deref()).unwrap_or_default();
         // A query may carry a token.
-        write!(
-            f,
-            "ws://{}{}",
-            self.authority,
-            path.split('?').next().unwrap_or_default()
-        )
+        write!(f, "ws://{}{}", self.authority, path.split('?').next().unwrap_or_default())
     }
 }
 
@@ -215,27 +183,9 @@ mod tests {
         for (room, server, authority, socket, publish) in [
             ("chat", SERVER, "127.0.0.1:8080", "/ws/chat", Some("/rooms/chat")),
             ("a#b:c", "ws://h/", "h", "/ws/a%23b:c", Some("/rooms/a%23b:c")),
-            (
-                "chat",
-                "http://h:80/base/",
-                "h",
-                "/base/ws/chat",
-                Some("/base/rooms/chat"),
-            ),
-            (
-                "ws://h:1/ws/chat?t=1",
-                SERVER,
-                "h:1",
-                "/ws/chat?t=1",
-                Some("/rooms/chat?t=1"),
-            ),
-            (
-                "http://[::1]:9/p/rooms/chat",
-                SERVER,
-                "[::1]:9",
-                "/p/ws/chat",
-                Some("/p/rooms/chat"),
-            ),
+            ("chat", "http://h:80/base/", "h", "/base/ws/chat", Some("/base/rooms/chat")),
+            ("ws://h:1/ws/chat?t=1", SERVER, "h:1", "/ws/chat?t=1", Some("/rooms/chat?t=1")),
+            ("http://[::1]:9/p/rooms/chat", SERVER, "[::1]:9", "/p/ws/chat", Some("/p/rooms/chat")),
             ("ws://h/chat/lobby/", SERVER, "h", "/chat/lobby/", None),
             ("http://h/hook", SERVER, "h", "/hook", Some("/hook")),
         ] {

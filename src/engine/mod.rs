@@ -1,4 +1,47 @@
 //! The data path, in flow order.
+//!
+//! ```text
+//! admission · directory        may it come in; which room
+//! command · inbox              how anything reaches a shard
+//! shard                        one turn of the loop: start reading here
+//! membership · heartbeat · drain   a connection comes, stays, goes
+//! inbound                      a socket's bytes → publications
+//! home · outbox                a room's order; one entry per shard and turn
+//! window · ring · lap          a room on a shard: its bytes, its members, whose turn it is
+//! fanout · connection          the hot loop; one send per member
+//! socket · thread              the kernel
+//! ```
 
 pub mod room;
 pub mod settings;
+
+mod admission;
+mod clock;
+mod command;
+mod connection;
+mod directory;
+mod drain;
+mod fanout;
+mod handle;
+mod heartbeat;
+mod home;
+mod inbound;
+mod inbox;
+mod lap;
+mod membership;
+mod metrics;
+mod outbox;
+mod ring;
+mod shard;
+#[cfg(test)]
+mod simulation;
+mod slab;
+mod socket;
+mod thread;
+mod window;
+
+pub use admission::{AdmissionError, Permit};
+pub use command::{Drain, Drained, Published};
+pub use directory::RoomsFull;
+pub use handle::{Adoption, Engine, JoinError, PublishError, StartError, Totals};
+pub use metrics::{Counter, Counts, Latencies, Snapshot};

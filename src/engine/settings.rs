@@ -167,10 +167,7 @@ impl Default for Limits {
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self {
-            ping_interval: Duration::from_secs(25),
-            silence_max: Duration::from_secs(60),
-        }
+        Self { ping_interval: Duration::from_secs(25), silence_max: Duration::from_secs(60) }
     }
 }
 
@@ -189,13 +186,15 @@ impl Default for RoomSettings {
 }
 
 impl Settings {
-    /// The settings of the room called `name`: those of the first class whose pattern matches it. O(classes).
+    /// The index of the first class whose pattern matches `name`, if any does. O(classes).
+    pub(crate) fn class_of(&self, name: &str) -> Option<usize> {
+        self.rooms.iter().position(|class| matches(&class.pattern, name))
+    }
+
+    /// The settings of the room called `name`. O(classes).
     #[must_use]
     pub fn for_room(&self, name: &str) -> &RoomSettings {
-        self.rooms
-            .iter()
-            .find(|class| matches(&class.pattern, name))
-            .map_or(&self.room, |class| &class.settings)
+        self.class_of(name).map_or(&self.room, |class| &self.rooms[class].settings)
     }
 }
 

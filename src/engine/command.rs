@@ -1,0 +1,73 @@
+//! What the front door, the API and the engine's user ask of a shard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::admission::Permit;
+use super::directory::Room;
+use super::metrics::Snapshot;
+use super::settings::Echo;
+use crate::protocol::frame::MessageKind;
+
+/// One command to one shard. Answers go back over the channel that it carries.
+#[derive(Debug)]
+pub(crate) enum Command<S> {
+    /// Take this connection, for life.
+    Join(Box<Join<S>>),
+    /// Publish into a room whose home this shard is.
+    Publish { room: Arc<Room>, kind: MessageKind, payload: Bytes, reply: oneshot::Sender<Published> },
+    /// As a home, send something through every shard; each answers with its number.
+    Probe(mpsc::Sender<usize>),
+    /// Say how things stand.
+    Snapshot(oneshot::Sender<Box<Snapshot>>),
+    /// Close every connection within a time, and tell when all are gone.
+    Drain(Drain, oneshot::Sender<Drained>),
+    /// End: all shards are drained, or are not to be.
+    Stop,
+}
+
+/// A connection that becomes a member.
+#[derive(Debug)]
+pub(crate) struct Join<S> {
+    pub(crate) socket: S,
+    /// Counted as a member already: [`super::directory::Directory::join`].
+    pub(crate) room: Arc<Room>,
+    pub(crate) permit: Permit,
+    /// What the client gets once it is a member: the answer to its handshake.
+    pub(crate) greeting: Vec<u8>,
+    /// What came behind the handshake.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) echo: Echo,
+    /// Told when it is a member; dropped if it does not become one.
+    pub(crate) joined: Option<oneshot::Sender<()>>,
+}
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its number in the room, from 1, dense for as long as the room exists.
+    pub offset: u64,
+    /// Members of the room when it was published.
+    pub members: u32,
+}
+
+/// How to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// The closes are spread evenly over this time, so that not everybody comes back at once.
+    pub spread: Duration,
+    /// The close code: 1001 (going away) or 1012 (service restart).
+    pub code: u16,
+}
+
+/// What a drain came to on one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were closed in order, with everything that they were to get.
+    pub closed: usize,
+    /// Connections that were cut off: they did not take what they were to get, or did not answer the close, in time.
+    pub aborted: usize,
+}

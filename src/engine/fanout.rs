@@ -1,0 +1,381 @@
+//! The fan-out: every member of a room is offered everything up to the head, with one send.
+//!
+//! This is the hot loop of the engine. Per member it touches one connection entry and calls the kernel; it allocates
+//! nothing, takes no lock, looks up nothing by key, writes no log.
+
+use super::connection::{Connection, Flags, Sent, State, send};
+use super::home::Chunk;
+use super::membership::{CLOSE_SLOW, Close};
+use super::metrics::{Counter, record};
+use super::ring::LocalRoom;
+use super::settings::LagPolicy;
+use super::shard::{SLICE_SENDS, Shard};
+use super::socket::Socket;
+use super::window::Window;
+
+/// Places of a ring that are walked past for one send's worth of a slice: looking costs far less than sending.
+const VISITS_PER_SEND: usize = 16;
+
+impl<S: Socket> Shard<S> {
+    /// Publications from a room's home.
+    pub(crate) fn deliver(&mut self, chunk: &Chunk) {
+        // The shard may have left the room, and come back, while the chunk was on its way.
+        let current = |room: &&mut LocalRoom| room.room.id == chunk.room_id && room.joining.is_none();
+        let Some(room) = self.rooms.get_mut(chunk.number).filter(current) else { return };
+        debug_assert!(room.members() > 0, "a room without members is not kept");
+        room.append(chunk.first_offset, &chunk.frames, &chunk.entries, self.now);
+        if !room.warm {
+            room.warm = true;
+            self.warm.push(chunk.number);
+        }
+        let backlogged = room.backlog_bytes() > self.settings.limits.backlog_bytes_max as u64;
+        if backlogged && !room.backlogged {
+            room.backlogged = true;
+            self.backlogged += 1;
+        }
+        self.start_lap(chunk.number);
+    }
+
+    /// Puts a room with something to offer into the queue, unless its time to gather has not passed.
+    fn start_lap(&mut self, number: u32) {
+        let Some(room) = self.rooms.get_mut(number) else { return };
+        if room.queued || room.gathering && !room.backlogged {
+            return;
+        }
+        if room.not_before > self.now && !room.backlogged {
+            room.gathering = true;
+            self.gathering.push(std::cmp::Reverse((room.not_before, number)));
+            return;
+        }
+        room.not_before = self.now.after(room.settings.coalesce);
+        room.queued = true;
+        self.running.push_back(number);
+    }
+
+    /// Rooms whose time to gather has passed.
+    pub(crate) fn gathered(&mut self) {
+        while let Some(std::cmp::Reverse((at, number))) = self.gathering.peek().copied() {
+            if at > self.now {
+                return;
+            }
+            self.gathering.pop();
+            // The number may be that of another room by now; then this does no harm.
+            if let Some(room) = self.rooms.get_mut(number).filter(|room| room.gathering) {
+                room.gathering = false;
+                if room.lap.is_running() {
+                    self.start_lap(number);
+                }
+            }
+        }
+    }
+
+    /// One slice: [`SLICE_SENDS`] sends, over the running rooms in turn.
+    pub(crate) fn fan_out(&mut self) {
+        let mut visits_left = SLICE_SENDS * VISITS_PER_SEND;
+        while visits_left > 0 {
+            let Some(number) = self.running.pop_front() else { return };
+            visits_left = self.slice(number, visits_left);
+            let Some(room) = self.rooms.get_mut(number) else { continue };
+            if !room.queued {
+                continue;
+            }
+            if room.lap.is_running() {
+                self.running.push_back(number);
+            } else {
+                room.queued = false;
+                self.lap_ended(number);
+            }
+        }
+    }
+
+    /// Visits members of one room until the lap or the slice ends. Returns what is left of the slice.
+    fn slice(&mut self, number: u32, mut visits_left: usize) -> usize {
+        let Some(room) = self.rooms.get_mut(number) else { return visits_left };
+        let places = room.places();
+        let mut tally = Tally::default();
+        for _ in 0..room.lap.visits_left() {
+            let place = room.lap.next();
+            let mut cost = 1;
+            if let Some(number) = room.at(place)
+                && let Some(connection) = self.connections.get_mut(number)
+                && connection.cursor != room.window.head()
+                && !connection.flags.has_any(Flags::BLOCKED)
+            {
+                cost = VISITS_PER_SEND;
+                match offer(connection, &room.window, room.settings.lag, self.own_number, &mut tally) {
+                    Sent::All if connection.flags.has_any(Flags::LEAVING) => tally.ended.push(number),
+                    Sent::All => {}
+                    Sent::Part(_) => {
+                        connection.flags.set(Flags::BLOCKED);
+                        room.block(number, connection.cursor);
+                    }
+                    Sent::Gone => tally.ended.push(number),
+                }
+            }
+            room.lap.visited(places);
+            if visits_left <= cost {
+                visits_left = 0;
+                break;
+            }
+            visits_left -= cost;
+        }
+        self.offered(number);
+        self.settle_tally(tally);
+        visits_left
+    }
+
+    /// Takes note of what everybody has been offered by now.
+    fn offered(&mut self, number: u32) {
+        let Some(room) = self.rooms.get_mut(number) else { return };
+        let mut done = false;
+        while let Some(appended) = room.lap.take_done() {
+            let count = u64::from(appended.count);
+            record(&mut self.latencies.publish_to_last_send, self.now.since(appended.published), count);
+            record(&mut self.latencies.fan_out, self.now.since(appended.at), 1);
+            room.offered_to_all(appended.end);
+            done = true;
+        }
+        if done {
+            self.trim(number);
+        }
+    }
+
+    /// Adds up what a slice did, and ends the connections that it found gone.
+    pub(crate) fn settle_tally(&mut self, tally: Tally) {
+        let Tally { sends, blocked, deliveries, bytes, skipped, ended, .. } = tally;
+        self.counts.add(Counter::Sends, sends);
+        self.counts.add(Counter::SendsBlocked, blocked);
+        self.counts.add(Counter::Deliveries, deliveries);
+        self.counts.add(Counter::BytesSent, bytes);
+        self.counts.add(Counter::DroppedLatest, skipped);
+        for number in ended {
+            if self.connections.get(number).is_some_and(|it| it.flags.has_any(Flags::LEAVING)) {
+                self.close_for_drain(number);
+            } else {
+                self.gone(number, Counter::ClosedLost);
+            }
+        }
+    }
+
+    /// A lap is over: the ring may be renumbered.
+    fn lap_ended(&mut self, number: u32) {
+        let Some(room) = self.rooms.get_mut(number).filter(|room| room.wants_renumbering()) else { return };
+        for (place, member) in (0u32..).zip(room.renumber()) {
+            if let Some(connection) = self.connections.get_mut(*member) {
+                connection.place = place;
+            }
+        }
+    }
+
+    /// Holds blocked members to the room's window, and forgets what nobody needs any more.
+    pub(crate) fn trim(&mut self, number: u32) {
+        let Some(room) = self.rooms.get_mut(number) else { return };
+        let mut lagging = Vec::new();
+        if !room.blocked.is_empty() {
+            let limit = room.lag_limit(self.now);
+            if !room.lap.is_running() || room.may_lag(limit) {
+                lagging = self.find_lagging(number, limit);
+            }
+        }
+        for member in lagging {
+            self.lagged(number, member);
+        }
+        let Some(room) = self.rooms.get_mut(number) else { return };
+        room.release();
+        if room.backlogged && room.backlog_bytes() <= self.settings.limits.backlog_bytes_max as u64 / 2 {
+            room.backlogged = false;
+            self.backlogged -= 1;
+        }
+    }
+
+    /// Looks at all blocked members of a room: those behind `limit` are returned.
+    fn find_lagging(&mut self, number: u32, limit: u64) -> Vec<u32> {
+        let Some(room) = self.rooms.get_mut(number) else { return Vec::new() };
+        let (mut still, mut lagging, mut floor) = (std::mem::take(&mut room.blocked), Vec::new(), u64::MAX);
+        still.retain(|member| {
+            let Some(connection) = self.connections.get(*member) else { return false };
+            if connection.room != number || !connection.is_blocked_member() {
+                return false;
+            }
+            if connection.cursor < limit {
+                lagging.push(*member);
+            }
+            floor = floor.min(connection.cursor.max(limit));
+            true
+        });
+        still.sort_unstable();
+        still.dedup();
+        room.set_blocked(still, floor);
+        lagging
+    }
+
+    /// A member fell behind the window: the room's policy decides.
+    fn lagged(&mut self, room_number: u32, number: u32) {
+        let Some(room) = self.rooms.get_mut(room_number) else { return };
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        let rest = room.window.frame_rest(connection.cursor);
+        let boundary = rest.unwrap_or(connection.cursor);
+        let counter = match room.settings.lag {
+            LagPolicy::Disconnect => {
+                let missed = room.window.frames_between(boundary, room.window.head());
+                self.counts.add(Counter::DroppedSlow, missed);
+                let lag = room.window.head() - connection.cursor;
+                let reason = format!("slow: {missed} publications, {lag} bytes behind; see room.window_* settings");
+                self.close(number, &Close { code: CLOSE_SLOW, reason, counter: Counter::ClosedSlow });
+                return;
+            }
+            LagPolicy::Skip => Counter::DroppedSkip,
+            LagPolicy::Latest => Counter::DroppedLatest,
+        };
+        if let Some(end) = rest {
+            connection.carry(room.window.between(connection.cursor, end));
+        }
+        let newest = room.window.newest_start().max(boundary);
+        self.counts.add(counter, room.window.frames_between(boundary, newest));
+        connection.cursor = newest;
+    }
+
+    /// Offers one connection whatever waits for it: a new member, or one whose socket takes more again.
+    pub(crate) fn serve(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        match connection.state {
+            State::Joining => return,
+            State::Closing => return self.serve_closing(number),
+            State::Open => {}
+        }
+        let Some(room) = self.rooms.get_mut(connection.room) else { return };
+        let mut tally = Tally::default();
+        match catch_up(connection, room, self.own_number, &mut tally) {
+            Sent::All => {
+                connection.flags.clear(Flags::BLOCKED);
+                if connection.flags.has(Flags::LEAVING) {
+                    tally.ended.push(number);
+                }
+            }
+            Sent::Part(_) if connection.flags.has(Flags::BLOCKED) => {}
+            Sent::Part(_) => {
+                connection.flags.set(Flags::BLOCKED);
+                room.block(number, connection.cursor);
+            }
+            Sent::Gone => {
+                connection.flags.clear(Flags::LEAVING);
+                tally.ended.push(number);
+            }
+        }
+        self.settle_tally(tally);
+    }
+}
+
+/// What a slice did.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    sends: u64,
+    blocked: u64,
+    deliveries: u64,
+    bytes: u64,
+    skipped: u64,
+    /// Connections that are gone, or have everything and are to be closed. Hardly ever any.
+    ended: Vec<u32>,
+    /// Members at the same cursor get the same frames: where they began and ended, and how many they were.
+    last_count: (u64, u64, u64),
+}
+
+impl Tally {
+    fn count(&mut self, window: &Window, from: u64, to: u64) {
+        if (self.last_count.0, self.last_count.1) != (from, to) {
+            self.last_count = (from, to, window.frames_between(from, to));
+        }
+        self.deliveries += self.last_count.2;
+        self.bytes += to - from;
+        self.sends += 1;
+    }
+}
+
+/// Sends what is between two positions, and moves the cursor.
+fn send_between<S: Socket>(connection: &mut Connection<S>, window: &Window, to: u64, tally: &mut Tally) -> Sent {
+    let from = connection.cursor;
+    let sent = send(&mut connection.socket, window.between(from, to));
+    match sent {
+        Sent::All => connection.cursor = to,
+        Sent::Part(bytes) => {
+            connection.cursor = from + bytes as u64;
+            tally.blocked += 1;
+        }
+        Sent::Gone => return sent,
+    }
+    tally.count(window, from, connection.cursor);
+    sent
+}
+
+/// Offers everything up to the head to a member at a frame boundary that is not blocked.
+fn offer<S: Socket>(
+    connection: &mut Connection<S>,
+    window: &Window,
+    lag: LagPolicy,
+    shard: usize,
+    tally: &mut Tally,
+) -> Sent {
+    debug_assert!(window.frame_rest(connection.cursor).is_none(), "whoever is in the middle of a frame is blocked");
+    if lag == LagPolicy::Latest {
+        let newest = window.newest_start();
+        if connection.cursor < newest {
+            tally.skipped += window.frames_between(connection.cursor, newest);
+            connection.cursor = newest;
+        }
+    }
+    if connection.flags.has(Flags::SKIPS_OWN) {
+        return offer_without_own(connection, window, shard, tally);
+    }
+    send_between(connection, window, window.head(), tally)
+}
+
+/// The same for a member that does not want its own messages: a send for each run of frames of others.
+fn offer_without_own<S: Socket>(
+    connection: &mut Connection<S>,
+    window: &Window,
+    shard: usize,
+    tally: &mut Tally,
+) -> Sent {
+    let own = connection.publisher(shard);
+    let mut run_end = connection.cursor;
+    for (start, entry) in window.frames_from(connection.cursor) {
+        if entry.publisher == own {
+            if run_end > connection.cursor {
+                match send_between(connection, window, start, tally) {
+                    Sent::All => {}
+                    sent => return sent,
+                }
+            }
+            connection.cursor = entry.end;
+        }
+        run_end = entry.end;
+    }
+    if connection.cursor == window.head() { Sent::All } else { send_between(connection, window, window.head(), tally) }
+}
+
+/// What a blocked or new member gets when it can: the rest of a frame, what is for it alone, everything else.
+fn catch_up<S: Socket>(connection: &mut Connection<S>, room: &LocalRoom, shard: usize, tally: &mut Tally) -> Sent {
+    if let Some(end) = room.window.frame_rest(connection.cursor) {
+        match send_between(connection, &room.window, end, tally) {
+            Sent::All => {}
+            sent => return sent,
+        }
+    }
+    if connection.has_direct() {
+        match connection.send_direct() {
+            Sent::All => {}
+            sent => return sent,
+        }
+    }
+    if connection.cursor == room.window.head() {
+        return Sent::All;
+    }
+    offer(connection, &room.window, room.settings.lag, shard, tally)
+}
+
+impl<S: Socket> Connection<S> {
+    /// A member for whom the kernel takes no more.
+    pub(crate) fn is_blocked_member(&self) -> bool {
+        self.state == State::Open && self.flags.has(Flags::BLOCKED)
+    }
+}

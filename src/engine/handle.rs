@@ -1,0 +1,385 @@
+//! The engine as its user holds it: start, let connections in, publish, look, end.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::{Poll, Waker};
+use tokio::sync::{mpsc, oneshot};
+
+use super::admission::{Admission, AdmissionError, Permit};
+use super::clock::Clock;
+use super::command::{Command, Drain, Drained, Join, Published};
+use super::directory::{Directory, RoomsFull};
+use super::inbox::{Inbox, Sender, inbox};
+use super::metrics::Snapshot;
+use super::outbox::Outbox;
+use super::room::RoomName;
+use super::settings::{Echo, SHARDS_MAX, Settings};
+use super::shard::{Parts, Shard};
+use super::thread;
+use crate::protocol::frame::MessageKind;
+
+type Socket = mio::net::TcpStream;
+
+/// A running engine. Cheap to clone; it ends with [`Engine::shutdown`] or [`Engine::stop`].
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Arc<Settings>,
+    directory: Arc<Directory>,
+    admission: Arc<Admission>,
+    shards: Vec<ShardHandle>,
+    threads: std::sync::Mutex<Vec<JoinHandle<io::Result<()>>>>,
+}
+
+struct ShardHandle {
+    sender: Sender<Socket>,
+    /// Connections that were given to it and have not gone: shared with their permits.
+    load: Arc<AtomicUsize>,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// More shards than can be.
+    #[error("{actual} shards, there can be {SHARDS_MAX}")]
+    TooManyShards {
+        /// What was asked for.
+        actual: usize,
+    },
+    /// The kernel refused a poller or a thread.
+    #[error("a shard cannot be started")]
+    Kernel(#[source] io::Error),
+}
+
+/// Why a connection does not become a member.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// Too many connections.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// Too many rooms.
+    #[error(transparent)]
+    Rooms(#[from] RoomsFull),
+    /// The socket's options could not be set: it is gone.
+    #[error("the stream is gone")]
+    Socket(#[source] io::Error),
+    /// The engine has ended, or the stream ended before it was a member.
+    #[error("the engine or the stream has ended")]
+    Ended,
+}
+
+/// Why a message is not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Longer than the limit.
+    #[error("message of {actual} bytes, limits.message_bytes_max is {limit}")]
+    TooLong {
+        /// Its length, bytes.
+        actual: usize,
+        /// The limit, bytes.
+        limit: usize,
+    },
+    /// A text that is not UTF-8: no client could show it (RFC 6455 §8.1).
+    #[error("text is not UTF-8 at byte {position}")]
+    NotUtf8 {
+        /// Where the first wrong byte is.
+        position: usize,
+    },
+    /// The engine has ended.
+    #[error("the engine has ended")]
+    Ended,
+}
+
+/// A connection that the engine is to take for life.
+#[derive(Debug)]
+pub struct Adoption {
+    /// Connected; behind the handshake, or before its answer if there is a `greeting`.
+    pub stream: TcpStream,
+    /// Bytes that were read from the stream behind the handshake.
+    pub unread: Vec<u8>,
+    /// Sent once the connection is a member: the answer to the handshake, unless that was given already.
+    pub greeting: Vec<u8>,
+    /// The room.
+    pub room: RoomName,
+    /// Whether its own messages come back to it.
+    pub echo: Echo,
+}
+
+/// What the engine holds, all shards together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections, those in their handshake included.
+    pub connections: usize,
+    /// Rooms.
+    pub rooms: usize,
+    /// Shards.
+    pub shards: usize,
+}
+
+impl Engine {
+    /// Starts one thread per shard.
+    ///
+    /// # Errors
+    /// Too many shards are asked for, or the kernel refuses a poller or a thread.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = settings.shards.map_or(cores.min(SHARDS_MAX), usize::from);
+        if shards > SHARDS_MAX {
+            return Err(StartError::TooManyShards { actual: shards });
+        }
+        let settings = Arc::new(settings);
+        let directory = Directory::new(Arc::clone(&settings), shards);
+        let mut ends = Vec::with_capacity(shards);
+        for _ in 0..shards {
+            ends.push(shard_ends(&settings).map_err(StartError::Kernel)?);
+        }
+        let peers: Vec<_> = ends.iter().map(|(sender, ..)| sender.peer()).collect();
+        let (clock, mut handles, mut threads) = (Clock::start(), Vec::new(), Vec::new());
+        for (own_number, (sender, inbox, poll)) in ends.into_iter().enumerate() {
+            let poller = poll.registry().try_clone().map_err(StartError::Kernel)?;
+            let (settings, directory) = (Arc::clone(&settings), Arc::clone(&directory));
+            let outbox = Outbox::new(own_number, peers.clone());
+            let pinning = settings.pinning;
+            let parts = Parts { own_number, settings, directory, poller, inbox, outbox };
+            let thread = std::thread::Builder::new().name(format!("shard-{own_number}")).spawn(move || {
+                thread::pin(own_number, pinning);
+                thread::run(Shard::new(parts), poll, clock)
+            });
+            threads.push(thread.map_err(StartError::Kernel)?);
+            handles.push(ShardHandle { sender, load: Arc::new(AtomicUsize::new(0)) });
+        }
+        let admission = Admission::new(&settings.limits);
+        let threads = std::sync::Mutex::new(threads);
+        Ok(Self { shared: Arc::new(Shared { settings, directory, admission, shards: handles, threads }) })
+    }
+
+    /// The settings that it was started with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Counts a connection from `address` against the limits. It is counted until the permit is dropped.
+    ///
+    /// # Errors
+    /// There are too many connections, in all or from this address.
+    pub fn admit(&self, address: Option<std::net::IpAddr>) -> Result<Permit, AdmissionError> {
+        self.shared.admission.admit(address)
+    }
+
+    /// Takes a connection for life. Ready when it is a member: whatever is published from then on reaches it.
+    ///
+    /// # Errors
+    /// There are too many rooms, the stream is gone, or the engine has ended.
+    pub async fn adopt(&self, adoption: Adoption, permit: Permit) -> Result<(), JoinError> {
+        let (tell, joined) = oneshot::channel();
+        self.hand_over(adoption, permit, Some(tell)).await.map_err(|(error, _)| error)?;
+        joined.await.map_err(|_| JoinError::Ended)
+    }
+
+    /// Like [`Engine::adopt`], but does not wait until the connection is a member: the greeting tells the client.
+    ///
+    /// # Errors
+    /// As [`Engine::adopt`]; with the stream, so that the client can be told, unless that is gone.
+    pub async fn join(&self, adoption: Adoption, permit: Permit) -> Result<(), (JoinError, Option<TcpStream>)> {
+        self.hand_over(adoption, permit, None).await
+    }
+
+    async fn hand_over(
+        &self,
+        adoption: Adoption,
+        permit: Permit,
+        joined: Option<oneshot::Sender<()>>,
+    ) -> Result<(), (JoinError, Option<TcpStream>)> {
+        let Adoption { stream, unread, greeting, room, echo } = adoption;
+        if let Err(error) = self.prepare(&stream) {
+            return Err((JoinError::Socket(error), None));
+        }
+        let shard = self.least_loaded();
+        let Some(slot) = shard.sender.reserve(unread.len()).await else { return Err((JoinError::Ended, Some(stream))) };
+        let room = match self.shared.directory.join(&room) {
+            Ok(room) => room,
+            Err(full) => return Err((full.into(), Some(stream))),
+        };
+        let permit = permit.on_shard(&shard.load);
+        let socket = Socket::from_std(stream);
+        let join = Join { socket, room: Arc::clone(&room), permit, greeting, unread, echo, joined };
+        slot.send(Command::Join(Box::new(join))).map_err(|_| {
+            self.shared.directory.leave(&room);
+            (JoinError::Ended, None)
+        })
+    }
+
+    /// Sets the options of a connection's socket: see [`super::settings::Limits`].
+    fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
+        let limits = &self.shared.settings.limits;
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let socket = socket2::SockRef::from(stream);
+        socket.set_tcp_notsent_lowat(limits.unsent_bytes_max)?;
+        socket.set_tcp_user_timeout(Some(limits.unacknowledged_time_max))
+    }
+
+    fn least_loaded(&self) -> &ShardHandle {
+        let load = |shard: &&ShardHandle| shard.load.load(Ordering::Relaxed);
+        self.shared.shards.iter().min_by_key(load).expect("an engine has at least one shard")
+    }
+
+    /// Publishes `payload` to everybody in `room`. Ready when it has its place in the room's order; waits while the room's
+    /// shards are behind.
+    ///
+    /// # Errors
+    /// The payload is too long, or a text that is not UTF-8; the engine has ended.
+    pub async fn publish(&self, room: &RoomName, kind: MessageKind, payload: Bytes) -> Result<Published, PublishError> {
+        let (actual, limit) = (payload.len(), self.shared.settings.limits.message_bytes_max);
+        if actual > limit {
+            return Err(PublishError::TooLong { actual, limit });
+        }
+        if kind == MessageKind::Text
+            && let Err(error) = simdutf8::compat::from_utf8(&payload)
+        {
+            return Err(PublishError::NotUtf8 { position: error.valid_up_to() });
+        }
+        // A room without members has no log to keep it either: it exists for this publication only.
+        let nobody = Published { offset: 1, members: 0 };
+        let Some(room) = self.shared.directory.get(room) else { return Ok(nobody) };
+        let sender = &self.shared.shards[room.home].sender;
+        let slot = sender.reserve(actual).await.ok_or(PublishError::Ended)?;
+        let (reply, published) = oneshot::channel();
+        slot.send(Command::Publish { room, kind, payload, reply }).map_err(|_| PublishError::Ended)?;
+        published.await.map_err(|_| PublishError::Ended)
+    }
+
+    /// Members of `room`, on all shards.
+    #[must_use]
+    pub fn members(&self, room: &RoomName) -> u32 {
+        self.shared.directory.get(room).map_or(0, |room| room.members())
+    }
+
+    /// What the engine holds now. Reads counters, asks no shard.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            connections: self.shared.admission.connections(),
+            rooms: self.shared.directory.len(),
+            shards: self.shared.shards.len(),
+        }
+    }
+
+    /// Entries that wait in each shard's inbox.
+    #[must_use]
+    pub fn inbox_depths(&self) -> Vec<usize> {
+        self.shared.shards.iter().map(|shard| shard.sender.depth()).collect()
+    }
+
+    /// How things stand on each shard; `None` for one that has ended. Waits for the slowest: give it a time limit.
+    pub async fn snapshots(&self) -> Vec<Option<Box<Snapshot>>> {
+        let mut asked = Vec::new();
+        for shard in &self.shared.shards {
+            let (reply, snapshot) = oneshot::channel();
+            let Some(slot) = shard.sender.reserve(0).await else { continue };
+            asked.push(slot.send(Command::Snapshot(reply)).ok().map(|()| snapshot));
+        }
+        let mut snapshots = Vec::new();
+        for snapshot in asked {
+            snapshots.push(match snapshot {
+                Some(snapshot) => snapshot.await.ok(),
+                None => None,
+            });
+        }
+        snapshots
+    }
+
+    /// Sends something the way that publications go, from every home through every shard and back. Ready when all have
+    /// answered; waits for the slowest: give it a time limit.
+    ///
+    /// # Errors
+    /// A shard has ended.
+    pub async fn probe(&self) -> Result<(), PublishError> {
+        let shards = self.shared.shards.len();
+        let (reply, mut answers) = mpsc::channel(shards * shards);
+        for shard in &self.shared.shards {
+            let slot = shard.sender.reserve(0).await.ok_or(PublishError::Ended)?;
+            slot.send(Command::Probe(reply.clone())).map_err(|_| PublishError::Ended)?;
+        }
+        drop(reply);
+        for _ in 0..shards * shards {
+            answers.recv().await.ok_or(PublishError::Ended)?;
+        }
+        Ok(())
+    }
+
+    /// Closes every connection in order, spread over a time, then ends. What was accepted before is delivered first.
+    pub async fn shutdown(&self, drain: Drain) -> Drained {
+        let mut waiting = Vec::new();
+        for shard in &self.shared.shards {
+            let (tell, drained) = oneshot::channel();
+            if let Some(slot) = shard.sender.reserve(0).await
+                && slot.send(Command::Drain(drain, tell)).is_ok()
+            {
+                waiting.push(drained);
+            }
+        }
+        let mut total = Drained::default();
+        for drained in waiting {
+            if let Ok(drained) = drained.await {
+                total.closed += drained.closed;
+                total.aborted += drained.aborted;
+            }
+        }
+        self.stop();
+        total
+    }
+
+    /// Ends at once: connections are dropped as they are. Does not wait for the threads: see [`Engine::wait`].
+    pub fn stop(&self) {
+        for shard in &self.shared.shards {
+            if let Some(slot) = shard.sender.try_reserve() {
+                slot.send(Command::Stop).ok();
+            }
+        }
+    }
+
+    /// Waits until the shards' threads have ended, after [`Engine::shutdown`] or [`Engine::stop`], or because of an error.
+    ///
+    /// # Errors
+    /// The poller of a shard failed.
+    ///
+    /// # Panics
+    /// If a shard's thread panicked.
+    pub fn wait(&self) -> io::Result<()> {
+        let threads = std::mem::take(&mut *self.shared.threads.lock().expect("nobody panics while holding it"));
+        for thread in threads {
+            thread.join().expect("a shard does not panic")?;
+        }
+        Ok(())
+    }
+}
+
+/// The two ends of a shard's inbox, and its poller.
+fn shard_ends(settings: &Settings) -> io::Result<(Sender<Socket>, Inbox<Socket>, Poll)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), thread::WAKER)?;
+    let limits = &settings.limits;
+    let (sender, inbox) = inbox(limits.inbox_entries_max, limits.backlog_bytes_max, Box::new(waker));
+    Ok((sender, inbox, poll))
+}
+
+/// A drain over `spread` that tells clients to come back (1012, service restart).
+impl From<Duration> for Drain {
+    fn from(spread: Duration) -> Self {
+        Self { spread, code: 1012 }
+    }
+}

@@ -1,0 +1,162 @@
+//! Who is still there: one wheel of seconds for all connections of a shard.
+//!
+//! Each connection stands in the slot of the second in which it is to be looked at, and notes that second itself; an entry
+//! whose connection has gone, or notes another second, is stale. No timer per connection: four bytes.
+
+use super::clock::Nanos;
+use super::connection::{Flags, State};
+use super::metrics::Counter;
+use super::shard::Shard;
+use super::socket::Socket;
+use crate::protocol::frame;
+
+/// Seconds that the wheel reaches ahead; who is due later is looked at on the way.
+const SLOTS: u32 = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    slots: Vec<Vec<u32>>,
+    /// The second that was looked at last.
+    second: u32,
+}
+
+impl Wheel {
+    pub(crate) fn new() -> Self {
+        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), second: 0 }
+    }
+
+    /// When to look next.
+    pub(crate) fn next_tick(&self) -> Nanos {
+        Nanos((u64::from(self.second) + 1) * 1_000_000_000)
+    }
+
+    /// Puts a connection down for `due_s`, or as near to it as the wheel reaches; returns for when.
+    fn put(&mut self, number: u32, due_s: u32) -> u32 {
+        let due_s = due_s.clamp(self.second + 1, self.second + SLOTS - 1);
+        self.slots[(due_s % SLOTS) as usize].push(number);
+        due_s
+    }
+
+    /// The connections due in the next second up to `now_s`, if it has come.
+    fn take(&mut self, now_s: u32) -> Option<(u32, Vec<u32>)> {
+        if self.second >= now_s {
+            return None;
+        }
+        self.second += 1;
+        Some((self.second, std::mem::take(&mut self.slots[(self.second % SLOTS) as usize])))
+    }
+}
+
+/// What the heartbeat finds.
+enum Verdict {
+    LookAgain(u32),
+    Ping,
+    Gone(Counter),
+}
+
+impl<S: Socket> Shard<S> {
+    /// A new connection: puts it down for its first look.
+    pub(crate) fn schedule_heartbeat(&mut self, number: u32) {
+        let ping_s = self.ping_interval_s(self.connections.get(number).map_or(0, |it| it.serial));
+        self.schedule(number, self.now.seconds().saturating_add(ping_s));
+    }
+
+    /// A closing connection: puts it down to be aborted.
+    pub(crate) fn schedule_abort(&mut self, number: u32) {
+        let at = self.now.after(self.settings.limits.close_time_max).seconds().saturating_add(1);
+        self.schedule(number, at);
+    }
+
+    fn schedule(&mut self, number: u32, due_s: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.due_s = self.wheel.put(number, due_s);
+    }
+
+    /// The interval of one connection: up to a fifth shorter than the setting, so that pings spread.
+    fn ping_interval_s(&self, serial: u32) -> u32 {
+        let interval_s = Nanos(0).after(self.settings.heartbeat.ping_interval).seconds().max(1);
+        // Fibonacci hashing: consecutive serials land far apart.
+        let spread = serial.wrapping_mul(2_654_435_769) >> 16;
+        interval_s - spread % (interval_s / 5 + 1)
+    }
+
+    /// Looks at the connections that are due.
+    pub(crate) fn heartbeat(&mut self) {
+        while let Some((second, due)) = self.wheel.take(self.now.seconds()) {
+            for number in due {
+                match self.connections.get(number) {
+                    Some(connection) if connection.due_s == second => {}
+                    _ => continue,
+                }
+                match self.examine(number) {
+                    Verdict::LookAgain(due_s) => self.schedule(number, due_s),
+                    Verdict::Ping => self.ping(number),
+                    Verdict::Gone(counter) => self.abort(number, counter),
+                }
+            }
+            self.cool(second);
+        }
+    }
+
+    fn examine(&self, number: u32) -> Verdict {
+        let Some(connection) = self.connections.get(number) else { return Verdict::Gone(Counter::ClosedSilent) };
+        if connection.state == State::Closing {
+            return Verdict::Gone(Counter::Aborted);
+        }
+        let now_s = self.now.seconds();
+        let silence_max_s = Nanos(0).after(self.settings.heartbeat.silence_max).seconds().max(1);
+        let gone_s = connection.heard_s.saturating_add(silence_max_s);
+        if now_s >= gone_s {
+            return Verdict::Gone(Counter::ClosedSilent);
+        }
+        if connection.flags.has(Flags::PINGED) {
+            return Verdict::LookAgain(gone_s);
+        }
+        let ping_s = connection.heard_s.saturating_add(self.ping_interval_s(connection.serial));
+        if now_s >= ping_s { Verdict::Ping } else { Verdict::LookAgain(ping_s) }
+    }
+
+    fn ping(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.flags.set(Flags::PINGED);
+        frame::encode_ping(&mut connection.extra().direct, &[]);
+        let silence_max_s = Nanos(0).after(self.settings.heartbeat.silence_max).seconds().max(1);
+        let gone_s = connection.heard_s.saturating_add(silence_max_s);
+        self.schedule(number, gone_s);
+        if !self.connections.get(number).is_some_and(|it| it.flags.has(Flags::BLOCKED)) {
+            self.serve(number);
+        }
+    }
+
+    fn abort(&mut self, number: u32, counter: Counter) {
+        if let Some(connection) = self.connections.get_mut(number) {
+            connection.socket.abort();
+            if counter == Counter::Aborted {
+                self.counts.add(Counter::Aborted, 1);
+            }
+        }
+        self.gone(number, counter);
+    }
+
+    /// Gives memory back: of windows that nothing came into for a second, and of a directory that shrank.
+    fn cool(&mut self, second: u32) {
+        let mut warm = std::mem::take(&mut self.warm);
+        warm.retain(|number| {
+            self.trim(*number);
+            let Some(room) = self.rooms.get_mut(*number) else { return false };
+            if room.window.count() > 0 || room.touched {
+                room.touched = false;
+                return true;
+            }
+            room.window.shrink();
+            room.warm = false;
+            false
+        });
+        debug_assert!(self.warm.is_empty(), "trimming warms no room");
+        self.warm = warm;
+        if self.own_number == 0 && second % 16 == 0 {
+            self.directory.shrink();
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! From a socket's bytes to publications.
+//!
+//! A connection is read when the poller reported it, in turn with others, one read at a time. Whenever publishers have to
+//! wait (the fan-out is behind, an inbox is full, the connection has used its rate), reading stops where it is: the bytes
+//! stay, the kernel's buffer fills, and TCP slows the client down. Nothing is lost.
+
+use std::cmp::Reverse;
+use std::io;
+use std::ops::ControlFlow;
+
+use super::clock::Nanos;
+use super::connection::{Allowance, Flags, State};
+use super::home::Homes;
+use super::membership::Close;
+use super::metrics::{Counter, Counts};
+use super::outbox::{Outbox, Stamp};
+use super::settings::ClientPublish;
+use super::shard::{READ_BYTES, Shard};
+use super::socket::Socket;
+use super::window::Publisher;
+use crate::protocol::frame::{self, DecodeLimits, MessageKind, ProtocolError, Sink};
+
+/// Bytes of messages that a shard takes in one turn: what follows goes out a turn later.
+const PUBLISHED_BYTES_PER_TURN: usize = 256 << 10;
+
+/// What a message costs of it beside its payload.
+const MESSAGE_OVERHEAD_BYTES: usize = 64;
+
+/// Connections read in one turn: the fan-out has to go on.
+const READS_PER_TURN: usize = 256;
+
+const MICRO: u64 = 1_000_000;
+
+impl<S: Socket> Shard<S> {
+    /// Puts a connection into the queue of those to be read.
+    pub(crate) fn queue_reading(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        if !connection.flags.has(Flags::QUEUED) {
+            connection.flags.set(Flags::QUEUED);
+            if connection.state != State::Joining {
+                self.readable.push_back(number);
+            }
+        }
+    }
+
+    /// Reads connections in turn, as long as publishers need not wait.
+    pub(crate) fn read(&mut self) {
+        let mut bytes_left = PUBLISHED_BYTES_PER_TURN;
+        for _ in 0..READS_PER_TURN {
+            if bytes_left == 0 {
+                self.counts.add(Counter::PublishersHeld, 1);
+                return;
+            }
+            let Some(number) = self.readable.pop_front() else { return };
+            self.read_connection(number, &mut bytes_left);
+        }
+    }
+
+    fn read_connection(&mut self, number: u32, bytes_left: &mut usize) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.flags.clear(Flags::QUEUED);
+        match connection.state {
+            State::Joining => return,
+            State::Closing => return self.discard(number),
+            State::Open => {}
+        }
+        let unread = connection.extra.as_mut().map(|extra| std::mem::take(&mut extra.unread)).unwrap_or_default();
+        if !unread.is_empty() {
+            self.decode_unread(number, unread, bytes_left);
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let received = connection.socket.receive(&mut buffer);
+        match received {
+            Ok(0) => self.gone(number, Counter::ClosedLost),
+            Ok(len) => {
+                self.counts.add(Counter::BytesReceived, len as u64);
+                connection.heard_s = self.now.seconds();
+                connection.flags.clear(Flags::PINGED);
+                let consumed = self.decode(number, &mut buffer[..len], bytes_left);
+                self.keep_unread(number, &buffer[consumed..len], len == READ_BYTES);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::Interrupted => self.queue_reading(number),
+                _ => self.gone(number, Counter::ClosedLost),
+            },
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Goes on with what was received before publishers had to wait.
+    fn decode_unread(&mut self, number: u32, mut unread: Vec<u8>, bytes_left: &mut usize) {
+        let consumed = self.decode(number, &mut unread, bytes_left);
+        unread.drain(..consumed);
+        self.keep_unread(number, &unread, true);
+    }
+
+    /// Keeps what was received and not decoded; `more`: the socket may hold more, although it reported before.
+    fn keep_unread(&mut self, number: u32, rest: &[u8], more: bool) {
+        let Some(connection) = self.connections.get_mut(number).filter(|it| it.state == State::Open) else { return };
+        if !rest.is_empty() {
+            connection.extra().unread = rest.to_vec();
+        }
+        if rest.is_empty() && !more {
+            return;
+        }
+        let empty = |allowance: &Allowance| allowance.micro_messages < MICRO;
+        match connection.extra.as_ref().and_then(|extra| extra.allowance).filter(empty) {
+            Some(allowance) => {
+                connection.flags.set(Flags::QUEUED);
+                self.throttled.push(Reverse((self.unthrottled_at(allowance), number)));
+            }
+            None => self.queue_reading(number),
+        }
+    }
+
+    /// Throws away what a closing connection still sends, until it ends.
+    fn discard(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        match connection.socket.receive(&mut self.read_buffer) {
+            Ok(0) => self.gone(number, Counter::ClosedLost),
+            Ok(_) => self.queue_reading(number),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.queue_reading(number),
+            Err(_) => self.gone(number, Counter::ClosedLost),
+        }
+    }
+
+    /// Decodes what one connection sent and does what it says. Returns how much was used up.
+    fn decode(&mut self, number: u32, input: &mut [u8], bytes_left: &mut usize) -> usize {
+        let Some(connection) = self.connections.get_mut(number) else { return input.len() };
+        let Some(room) = self.rooms.get(connection.room) else { return input.len() };
+        let limits = &self.settings.limits;
+        let decode_limits = DecodeLimits {
+            message_bytes_max: limits.message_bytes_max,
+            message_fragments_max: limits.message_fragments_max,
+        };
+        let mut unfinished = connection.extra.as_mut().and_then(|extra| extra.unfinished.take());
+        let allowance = connection.extra.as_ref().and_then(|extra| extra.allowance);
+        let mut received = Received {
+            homes: &mut self.homes,
+            outbox: &mut self.outbox,
+            counts: &mut self.counts,
+            bytes_left,
+            allowance: limits.publish_per_second_max.map(|rate| refilled(allowance, rate, self.now)),
+            listen_only: room.settings.publish == ClientPublish::Refused,
+            own_shard: self.own_number,
+            home: room.room.home,
+            stamp: Stamp {
+                room_id: room.room.id,
+                publisher: Publisher::connection(self.own_number, connection.serial),
+                published: self.now,
+            },
+            published: false,
+            pong: None,
+            ended: None,
+        };
+        let decoded = frame::decode(&mut unfinished, input, &decode_limits, &mut self.unfinished_left, &mut received);
+        let Received { allowance, published, pong, ended, .. } = received;
+        if published {
+            connection.flags.set(Flags::PUBLISHED);
+        }
+        if unfinished.is_some() || pong.is_some() || allowance.is_some() || connection.extra.is_some() {
+            let extra = connection.extra();
+            (extra.unfinished, extra.allowance) = (unfinished, allowance);
+            if let Some(pong) = pong
+                && extra.pong.replace(pong).is_some()
+            {
+                self.counts.add(Counter::DroppedPong, 1);
+            }
+            connection.settle();
+        }
+        if connection.has_direct() && !connection.flags.has(Flags::BLOCKED) {
+            self.serve(number);
+        }
+        self.end_if(number, decoded, ended).unwrap_or(input.len())
+    }
+
+    /// Ends the connection if its bytes ask for it. Otherwise: how much was used up.
+    fn end_if(&mut self, number: u32, decoded: Result<usize, ProtocolError>, ended: Option<Ended>) -> Option<usize> {
+        let close = match (decoded, ended) {
+            (Ok(consumed), None) => return Some(consumed),
+            (Err(error), _) => {
+                Close { code: error.close_code(), reason: error.to_string(), counter: Counter::ClosedProtocol }
+            }
+            (Ok(_), Some(Ended::ByClient(code))) => {
+                // RFC 6455 §5.5.1: the answer carries the same code; a frame without one is answered with 1000.
+                Close { code: code.unwrap_or(1000), reason: String::new(), counter: Counter::ClosedByClient }
+            }
+            (Ok(_), Some(Ended::ListenOnly)) => Close {
+                code: 1008,
+                reason: "this room is listen-only: room.publish is \"refused\"".to_owned(),
+                counter: Counter::ClosedListenOnly,
+            },
+        };
+        self.close(number, &close);
+        None
+    }
+
+    fn unthrottled_at(&self, allowance: Allowance) -> Nanos {
+        let rate = u64::from(self.settings.limits.publish_per_second_max.unwrap_or(u32::MAX)).max(1);
+        let missing = MICRO.saturating_sub(allowance.micro_messages);
+        Nanos(allowance.counted_at.0 + missing * 1_000 / rate + 1)
+    }
+
+    /// Connections that may publish again.
+    pub(crate) fn unthrottle(&mut self) {
+        while let Some(Reverse((at, number))) = self.throttled.peek().copied() {
+            if at > self.now {
+                return;
+            }
+            self.throttled.pop();
+            if self.connections.get(number).is_some_and(|it| it.flags.has(Flags::QUEUED)) {
+                self.readable.push_back(number);
+            }
+        }
+    }
+}
+
+/// The allowance at `now`, of a connection that may publish `rate` messages a second and as many at once.
+fn refilled(allowance: Option<Allowance>, rate: u32, now: Nanos) -> Allowance {
+    let full = u64::from(rate) * MICRO;
+    let micro_messages = allowance.map_or(full, |old| {
+        let passed_nanos = now.0.saturating_sub(old.counted_at.0);
+        let gained = u128::from(passed_nanos) * u128::from(rate) / 1_000;
+        old.micro_messages.saturating_add(u64::try_from(gained).unwrap_or(u64::MAX)).min(full)
+    });
+    Allowance { micro_messages, counted_at: now }
+}
+
+/// Why a connection that sent valid frames ends.
+enum Ended {
+    /// It said so, with this code.
+    ByClient(Option<u16>),
+    /// It published where only the server may.
+    ListenOnly,
+}
+
+/// Takes what the decoder finds in one connection's bytes.
+struct Received<'s> {
+    homes: &'s mut Homes,
+    outbox: &'s mut Outbox,
+    counts: &'s mut Counts,
+    bytes_left: &'s mut usize,
+    allowance: Option<Allowance>,
+    listen_only: bool,
+    own_shard: usize,
+    home: usize,
+    stamp: Stamp,
+    published: bool,
+    pong: Option<Vec<u8>>,
+    ended: Option<Ended>,
+}
+
+impl Sink for Received<'_> {
+    fn message(&mut self, kind: MessageKind, payload: &[u8]) -> ControlFlow<()> {
+        self.counts.add(Counter::MessagesReceived, 1);
+        if self.listen_only {
+            self.ended = Some(Ended::ListenOnly);
+            return ControlFlow::Break(());
+        }
+        let Stamp { room_id, publisher, published } = self.stamp;
+        if self.home == self.own_shard {
+            let heard = self.homes.publish(room_id, (kind, payload), publisher, published).is_some();
+            self.counts.add(if heard { Counter::Publications } else { Counter::PublicationsUnheard }, 1);
+        } else {
+            self.outbox.publish(self.home, kind, payload, self.stamp);
+        }
+        self.published = true;
+        *self.bytes_left = self.bytes_left.saturating_sub(payload.len() + MESSAGE_OVERHEAD_BYTES);
+        let allowed = self.allowance.as_mut().is_none_or(|allowance| {
+            allowance.micro_messages = allowance.micro_messages.saturating_sub(MICRO);
+            allowance.micro_messages >= MICRO
+        });
+        if *self.bytes_left > 0 && allowed { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn ping(&mut self, payload: &[u8]) -> ControlFlow<()> {
+        if self.pong.replace(payload.to_vec()).is_some() {
+            self.counts.add(Counter::DroppedPong, 1);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pong(&mut self, _payload: &[u8]) {
+        // That something came is all that the heartbeat asks.
+    }
+
+    fn close(&mut self, code: Option<u16>, _reason: &str) {
+        self.ended = Some(Ended::ByClient(code));
+    }
+}

@@ -1,0 +1,209 @@
+//! Coming and going: a connection joins its room, is closed, is gone.
+
+use std::sync::Arc;
+
+use super::command::Join;
+use super::connection::{Connection, Flags, Sent, State};
+use super::directory::Room;
+use super::home::{Entrant, ToShard};
+use super::metrics::Counter;
+use super::ring::{Joining, LocalRoom};
+use super::settings::Echo;
+use super::shard::Shard;
+use super::socket::Socket;
+use crate::protocol::frame::{self, CloseCode};
+
+/// Why and how this side closes a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Close {
+    /// RFC 6455 §7.4, or 3008 (slow).
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+    pub(crate) counter: Counter,
+}
+
+/// The close code of a member that lagged behind its room's window. Registered range of RFC 6455 §7.4.2; centrifuge's
+/// clients know it as "slow".
+pub(crate) const CLOSE_SLOW: u16 = 3008;
+
+impl<S: Socket> Shard<S> {
+    /// Takes a connection for life. It becomes a member at once, or when the room's home knows this shard.
+    pub(crate) fn accept(&mut self, join: Join<S>) {
+        let Join { mut socket, room, permit, greeting, unread, echo, joined } = join;
+        let expected = self.connections.next_number();
+        if socket.register(&self.poller, expected).is_err() {
+            self.counts.add(Counter::ClosedPoller, 1);
+            self.directory.leave(&room);
+            return;
+        }
+        let room_number = self.local_room(&room);
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let mut connection = Connection {
+            socket,
+            room: room_number,
+            place: 0,
+            serial: self.next_serial,
+            cursor: 0,
+            extra: None,
+            heard_s: self.now.seconds(),
+            due_s: 0,
+            state: State::Joining,
+            flags: Flags::default(),
+            _permit: permit,
+        };
+        if echo == Echo::Off {
+            connection.flags.set(Flags::NO_ECHO);
+        }
+        if !(greeting.is_empty() && unread.is_empty()) {
+            let extra = connection.extra();
+            (extra.direct, extra.unread) = (greeting, unread);
+        }
+        let number = self.connections.insert(connection);
+        debug_assert_eq!(number, expected, "the poller was told the number that the connection got");
+        self.schedule_heartbeat(number);
+        let local = self.rooms.get_mut(room_number).expect("the room was just found");
+        local.holders += 1;
+        match &mut local.joining {
+            Some(joining) => joining.push(Joining { number, serial: self.next_serial, joined }),
+            None => self.become_member(number, joined),
+        }
+    }
+
+    /// This shard's number of the room; asks the room's home if it is new here.
+    fn local_room(&mut self, room: &Arc<Room>) -> u32 {
+        if let Some(number) = self.room_numbers.get(&room.id) {
+            return *number;
+        }
+        let settings = room.settings(&self.settings).clone();
+        self.next_stay = self.next_stay.wrapping_add(1);
+        let number = self.rooms.insert(LocalRoom::new(Arc::clone(room), settings, self.next_stay));
+        self.room_numbers.insert(room.id, number);
+        let member = Entrant { shard: self.own_number, number, stay: self.next_stay };
+        self.outbox.deliver(room.home, ToShard::Enter { room: Arc::clone(room), member });
+        number
+    }
+
+    /// The home knows this shard: whoever waited for it is a member now.
+    pub(crate) fn entered(&mut self, member: Entrant, room_id: u64, offset: u64) {
+        // Everybody may have gone meanwhile, and the number may be that of another room, or of another stay in this one.
+        let current = |room: &&mut LocalRoom| room.room.id == room_id && room.stay == member.stay;
+        let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
+        for Joining { number, serial, joined } in room.entered(offset) {
+            if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
+                self.become_member(number, joined);
+            }
+        }
+    }
+
+    fn become_member(&mut self, number: u32, joined: Option<tokio::sync::oneshot::Sender<()>>) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        let Some(room) = self.rooms.get_mut(connection.room) else { return };
+        (connection.place, connection.cursor) = room.add(number);
+        connection.state = State::Open;
+        self.counts.add(Counter::Opened, 1);
+        if let Some(joined) = joined {
+            // Whoever waited may have gone; the connection is a member all the same.
+            joined.send(()).ok();
+        }
+        let unread = connection.extra.as_ref().is_some_and(|extra| !extra.unread.is_empty());
+        let reported = connection.flags.has(Flags::QUEUED);
+        connection.flags.clear(Flags::QUEUED);
+        self.serve(number);
+        if unread || reported {
+            self.queue_reading(number);
+        }
+    }
+
+    /// Closes in order: no member any more, the close frame goes out at the next frame boundary, then the stream ends.
+    pub(crate) fn close(&mut self, number: u32, close: &Close) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.state == State::Closing {
+            return;
+        }
+        self.counts.add(close.counter, 1);
+        let was = connection.state;
+        connection.state = State::Closing;
+        let (room_number, place) = (connection.room, connection.place);
+        if was == State::Open
+            && let Some(room) = self.rooms.get(room_number)
+            && connection.flags.has(Flags::BLOCKED)
+            && let Some(end) = room.window.frame_rest(connection.cursor)
+        {
+            connection.carry(room.window.between(connection.cursor, end));
+        }
+        if let Some(unfinished) = connection.extra.as_mut().and_then(|extra| extra.unfinished.take()) {
+            self.unfinished_left += unfinished.held_bytes();
+        }
+        let extra = connection.extra();
+        (extra.unread, extra.pong, extra.allowance) = (Vec::new(), None, None);
+        if was == State::Joining {
+            // It has not even had the answer to its handshake: there is no WebSocket to close.
+            extra.direct = Vec::new();
+        } else {
+            frame::encode_close(&mut extra.direct, CloseCode(close.code), &close.reason);
+        }
+        self.leave_room(room_number, (was == State::Open).then_some(place));
+        self.serve(number);
+        self.schedule_abort(number);
+    }
+
+    /// Forgets a connection whose stream is gone, or is to be aborted.
+    pub(crate) fn gone(&mut self, number: u32, counter: Counter) {
+        let Some(connection) = self.connections.remove(number) else { return };
+        if let Some(unfinished) = connection.extra.as_ref().and_then(|extra| extra.unfinished.as_ref()) {
+            self.unfinished_left += unfinished.held_bytes();
+        }
+        if connection.state != State::Closing {
+            self.counts.add(counter, 1);
+            self.leave_room(connection.room, (connection.state == State::Open).then_some(connection.place));
+        }
+    }
+
+    /// One member less; the last one takes the room with it. `place`: `None` if it was still joining.
+    fn leave_room(&mut self, number: u32, place: Option<u32>) {
+        let Some(room) = self.rooms.get_mut(number) else { return };
+        self.directory.leave(&room.room);
+        if let Some(place) = place {
+            room.remove(place);
+        }
+        room.holders -= 1;
+        if room.holders > 0 {
+            return;
+        }
+        let room = self.rooms.remove(number).expect("the room was just found");
+        self.backlogged -= usize::from(room.backlogged);
+        self.room_numbers.remove(&room.room.id);
+        if self.room_numbers.capacity() > 1_024 && self.room_numbers.capacity() / 8 > self.room_numbers.len() {
+            self.room_numbers.shrink_to(self.room_numbers.len() * 2);
+        }
+        self.outbox.deliver(room.room.home, ToShard::Leave { room_id: room.room.id, shard: self.own_number });
+    }
+
+    /// What the poller reported: the kernel takes more.
+    pub(crate) fn writable(&mut self, number: u32) {
+        if self.connections.get(number).is_some_and(|connection| connection.flags.has(Flags::BLOCKED)) {
+            self.serve(number);
+        }
+    }
+
+    /// The end of a closing connection's own bytes: nothing more will come from this side.
+    pub(crate) fn end_sending(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        debug_assert_eq!(connection.state, State::Closing, "members go on");
+        connection.socket.end_sending();
+        self.queue_reading(number);
+    }
+
+    /// Sends what waits for one connection alone, and ends it if that was the last of it.
+    pub(crate) fn serve_closing(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        match connection.send_direct() {
+            Sent::All => {
+                connection.flags.clear(Flags::BLOCKED);
+                self.end_sending(number);
+            }
+            Sent::Part(_) => connection.flags.set(Flags::BLOCKED),
+            Sent::Gone => self.gone(number, Counter::ClosedLost),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A shard's thread: the loop around [`Shard::turn`], with the machine's poller and clock.
+
+use std::io;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Poll, Token};
+
+use super::clock::Clock;
+use super::settings::Pinning;
+use super::shard::{Ready, Shard, Turn};
+
+/// Readiness reports taken from the kernel at once.
+const EVENTS_MAX: usize = 1_024;
+
+/// The token of the shard's waker; connections have their numbers, which are smaller.
+pub(crate) const WAKER: Token = Token(usize::MAX);
+
+/// Runs a shard until it is told to end.
+pub(crate) fn run(mut shard: Shard<TcpStream>, mut poll: Poll, clock: Clock) -> io::Result<()> {
+    let mut events = Events::with_capacity(EVENTS_MAX);
+    let mut sleep_max = None;
+    loop {
+        poll_once(&shard, &mut poll, &mut events, sleep_max)?;
+        match shard.turn(clock.now(), events.iter().filter_map(ready)) {
+            Turn::Again(longest) => sleep_max = longest,
+            Turn::Ended => return Ok(()),
+        }
+    }
+}
+
+fn poll_once(
+    shard: &Shard<TcpStream>,
+    poll: &mut Poll,
+    events: &mut Events,
+    sleep_max: Option<Duration>,
+) -> io::Result<()> {
+    // A shard with something to do is not asleep: nobody need wake it.
+    let sleeps = sleep_max != Some(Duration::ZERO) && shard.inbox.may_sleep();
+    let timeout = if sleeps { sleep_max } else { Some(Duration::ZERO) };
+    let polled = poll.poll(events, timeout);
+    shard.inbox.awake();
+    match polled {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn ready(event: &mio::event::Event) -> Option<Ready> {
+    if event.token() == WAKER {
+        return None;
+    }
+    let number = u32::try_from(event.token().0).ok()?;
+    // Errors and hang-ups come as readable: the read tells which.
+    let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+    Some(Ready { number, readable, writable: event.is_writable() })
+}
+
+/// Puts the calling thread on the core for shard `number`, round robin over those that the process may use.
+pub(crate) fn pin(number: usize, pinning: Pinning) {
+    if pinning == Pinning::Off {
+        return;
+    }
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
+    let cores: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+    let Some(core) = cores.get(number % cores.len().max(1)) else { return };
+    let mut only = rustix::thread::CpuSet::new();
+    only.set(*core);
+    // Refused (a container's rule): then the kernel places the thread, which costs some cache misses and nothing else.
+    rustix::thread::sched_setaffinity(None, &only).ok();
+}

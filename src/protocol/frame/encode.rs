@@ -1,0 +1,88 @@
+//! Frames to a client: never masked, never fragmented.
+
+use super::close::CLOSE_REASON_BYTES_MAX;
+use super::{CONTROL_BYTES_MAX, CloseCode, MessageKind};
+
+/// Longest header of a server's frame, bytes.
+pub const HEADER_BYTES_MAX: usize = 10;
+
+const FIN_TEXT: u8 = 0x81;
+const FIN_BINARY: u8 = 0x82;
+const FIN_CLOSE: u8 = 0x88;
+const FIN_PING: u8 = 0x89;
+const FIN_PONG: u8 = 0x8a;
+
+/// Longest payload whose frame has a 2-byte header.
+const SHORT_BYTES_MAX: usize = 125;
+/// Longest payload whose frame has a 4-byte header.
+const MEDIUM_BYTES_MAX: usize = 0xffff;
+
+/// Length of the frame of a message of `payload_len` bytes, bytes.
+#[must_use]
+pub const fn encoded_len(payload_len: usize) -> usize {
+    if payload_len <= SHORT_BYTES_MAX {
+        2 + payload_len
+    } else if payload_len <= MEDIUM_BYTES_MAX {
+        4 + payload_len
+    } else {
+        HEADER_BYTES_MAX + payload_len
+    }
+}
+
+/// Appends a message as one frame. The caller vouches that a text is UTF-8.
+pub fn encode_message(out: &mut Vec<u8>, kind: MessageKind, payload: &[u8]) {
+    let first = match kind {
+        MessageKind::Text => FIN_TEXT,
+        MessageKind::Binary => FIN_BINARY,
+    };
+    out.reserve(encoded_len(payload.len()));
+    encode_header(out, first, payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends a ping of at most [`CONTROL_BYTES_MAX`] bytes; more would be a bug, and is cut.
+pub fn encode_ping(out: &mut Vec<u8>, payload: &[u8]) {
+    encode_control(out, FIN_PING, payload);
+}
+
+/// Appends a pong of at most [`CONTROL_BYTES_MAX`] bytes; more would be a bug, and is cut.
+pub fn encode_pong(out: &mut Vec<u8>, payload: &[u8]) {
+    encode_control(out, FIN_PONG, payload);
+}
+
+/// Appends a close frame. The code must be allowed in one; `reason` is cut at [`CLOSE_REASON_BYTES_MAX`] bytes or
+/// before, at a character's boundary.
+pub fn encode_close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
+    debug_assert!(code.is_allowed(), "close code {} must not be sent", code.0);
+    let reason = cut(reason, CLOSE_REASON_BYTES_MAX);
+    encode_header(out, FIN_CLOSE, 2 + reason.len());
+    out.extend_from_slice(&code.0.to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+/// `text`, or what of it fits into `bytes_max` without parting a character.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let end = (0..=text.len().min(bytes_max)).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+fn encode_control(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
+    debug_assert!(payload.len() <= CONTROL_BYTES_MAX, "a control frame has at most {CONTROL_BYTES_MAX} bytes");
+    let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
+    encode_header(out, first, payload.len());
+    out.extend_from_slice(payload);
+}
+
+fn encode_header(out: &mut Vec<u8>, first: u8, payload_len: usize) {
+    match (u8::try_from(payload_len), u16::try_from(payload_len)) {
+        (Ok(length @ 0..=125), _) => out.extend_from_slice(&[first, length]),
+        (_, Ok(length)) => {
+            out.extend_from_slice(&[first, 126]);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            out.extend_from_slice(&[first, 127]);
+            out.extend_from_slice(&(payload_len as u64).to_be_bytes());
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The settings of the binary: from a file, the environment and the command line, the later the stronger.
+//!
+//! A setting is a field: of [`Config`] or of what it holds. Its documentation is the field's, its default that of the
+//! struct, and one line in `table` gives it a kind and bounds. Key, variable, reference file and problems follow from these.
+
+mod docs;
+mod file;
+mod kinds;
+mod load;
+mod nearest;
+mod origins;
+mod problem;
+mod raw;
+mod reference;
+mod relations;
+mod rooms;
+mod secret;
+mod table;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod units;
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use shardcast::engine::settings::Settings;
+
+pub(crate) use load::{FILE_VARIABLE, Flag, Sources, load};
+pub(crate) use origins::AllowedOrigins;
+pub(crate) use problem::{EXIT_USAGE, Problems};
+pub(crate) use reference::reference;
+pub(crate) use secret::Secret;
+
+/// Everything that the binary is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Addresses to accept connections on.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// How long connections have to leave after SIGTERM or SIGINT, before the rest is cut off.
+    pub(crate) drain: Duration,
+    /// Web pages that may connect, by the `Origin` that their browser sends, beside those of the server's own host.
+    /// Exact: scheme, host and port. "*" stands for every page. Clients that send no `Origin` are not browsers and may connect.
+    pub(crate) allowed_origins: AllowedOrigins,
+    /// What a client of the HTTP API has to present. Without it, the API publishes for nobody.
+    pub(crate) api_key: Option<Secret>,
+    /// Open files of the process that connections may not use: kept for listeners, logs, the API.
+    pub(crate) files_reserved: usize,
+    /// What is logged, and how.
+    pub(crate) log: LogSettings,
+    /// Bounds of a request that wants to become a connection.
+    pub(crate) handshake: Handshake,
+    /// What the engine is started with.
+    pub(crate) engine: Settings,
+}
+
+/// What is logged, to standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    /// Least level of events, for all or by target.
+    pub(crate) level: String,
+    /// How an event is written.
+    pub(crate) format: LogFormat,
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// A line for people, with colours on a terminal.
+    Human,
+    /// A JSON object per line.
+    Json,
+}
+
+/// Bounds of a request, before it is a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handshake {
+    /// Time from accept to the end of the request's head. Longer: closed.
+    pub(crate) timeout: Duration,
+    /// Longest request head, bytes. Longer: HTTP 431.
+    pub(crate) header_bytes_max: usize,
+    /// Most header fields of a request. More: HTTP 431.
+    pub(crate) header_fields_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![(Ipv4Addr::LOCALHOST, 8080).into(), (Ipv6Addr::LOCALHOST, 8080).into()],
+            drain: Duration::from_secs(10),
+            allowed_origins: AllowedOrigins::Listed(Vec::new()),
+            api_key: None,
+            files_reserved: 32,
+            log: LogSettings { level: "info".to_owned(), format: LogFormat::Human },
+            handshake: Handshake { timeout: Duration::from_secs(5), header_bytes_max: 8 << 10, header_fields_max: 64 },
+            engine: Settings::default(),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The opening handshake of RFC 6455 §4.2, server side: from a request's head to a room, or to a refusal.
+//!
+//! Pure: bytes in, verdict out. Stricter than fastwebsockets' upgrade, which neither checks the version list, the key's
+//! length nor repeated fields, and cheaper: no HTTP connection is built for a socket that leaves HTTP at once.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use percent_encoding::percent_decode_str;
+use sha1::{Digest as _, Sha1};
+use shardcast::engine::room::RoomName;
+use shardcast::engine::settings::Echo;
+
+use crate::server::config::AllowedOrigins;
+
+/// What a path of raw rooms begins with.
+pub(crate) const WS_PREFIX: &str = "/ws/";
+
+/// What a request's head turned out to be.
+#[derive(Debug)]
+pub(crate) enum Head {
+    /// More bytes are needed.
+    Partial,
+    /// Not for a room: the HTTP server's.
+    Http,
+    /// A client that becomes a member once it has the answer. `len_bytes`: where the head ends.
+    Accepted { room: RoomName, echo: Echo, answer: Vec<u8>, len_bytes: usize },
+    /// To be answered with this, and closed.
+    Refused(Refusal),
+}
+
+/// Why a request is refused: a status, fields that belong to it, and a line that says what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, reason: reason.into() }
+    }
+
+    /// The whole answer; the connection ends with it.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let phrase = hyper::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        let fields = match self.status {
+            426 => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+            405 => "Allow: GET\r\n",
+            503 | 429 => "Retry-After: 2\r\n",
+            _ => "",
+        };
+        format!(
+            "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\
+             {fields}\r\n{}\n",
+            self.status,
+            phrase.unwrap_or_default(),
+            self.reason.len() + 1,
+            self.reason
+        )
+        .into_bytes()
+    }
+}
+
+/// The bounds of a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadLimits {
+    pub(crate) bytes_max: usize,
+    pub(crate) fields_max: usize,
+}
+
+/// Fields that a head may have in any case: more are refused by `httparse`'s own bound.
+const FIELDS_ON_STACK: usize = 256;
+
+/// Judges what has arrived of a request's head.
+pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins) -> Head {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_ON_STACK];
+    let fields_max = limits.fields_max.min(FIELDS_ON_STACK);
+    let mut request = httparse::Request::new(&mut fields[..fields_max]);
+    let len_bytes = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(len_bytes)) if len_bytes <= limits.bytes_max => len_bytes,
+        Ok(httparse::Status::Partial) if bytes.len() < limits.bytes_max => return Head::Partial,
+        Ok(_) => {
+            let limit = limits.bytes_max;
+            return Head::Refused(Refusal::new(431, format!("head too long, handshake.header_bytes_max is {limit}")));
+        }
+        Err(httparse::Error::TooManyHeaders) => {
+            let reason = format!("too many header fields, handshake.header_fields_max is {fields_max}");
+            return Head::Refused(Refusal::new(431, reason));
+        }
+        Err(error) => return Head::Refused(Refusal::new(400, format!("not an HTTP request: {error}"))),
+    };
+    let target = request.path.unwrap_or_default();
+    if !target.starts_with(WS_PREFIX) {
+        return Head::Http;
+    }
+    match accept(&request, target, origins) {
+        Ok((room, echo, answer)) => Head::Accepted { room, echo, answer, len_bytes },
+        Err(refusal) => Head::Refused(refusal),
+    }
+}
+
+fn accept(
+    request: &httparse::Request<'_, '_>,
+    target: &str,
+    origins: &AllowedOrigins,
+) -> Result<(RoomName, Echo, Vec<u8>), Refusal> {
+    if request.method != Some("GET") {
+        return Err(Refusal::new(405, "a room is joined with GET and published into with POST /rooms/ROOM"));
+    }
+    if request.version != Some(1) {
+        return Err(Refusal::new(400, "a WebSocket handshake is HTTP/1.1"));
+    }
+    let fields = Fields(request.headers);
+    let host = fields.only("Host")?.ok_or_else(|| Refusal::new(400, "Host is missing"))?;
+    if host.is_empty() {
+        return Err(Refusal::new(400, "Host is empty"));
+    }
+    if fields.only("Content-Length")?.is_some_and(|length| length != "0") || fields.has("Transfer-Encoding") {
+        return Err(Refusal::new(400, "a WebSocket handshake has no body"));
+    }
+    if !fields.has_token("Upgrade", "websocket")? {
+        return Err(Refusal::new(426, "this is a room: connect with a WebSocket client"));
+    }
+    if !fields.has_token("Connection", "upgrade")? {
+        return Err(Refusal::new(400, "Connection does not say upgrade (a proxy may have removed it)"));
+    }
+    if fields.only("Sec-WebSocket-Version")? != Some("13") {
+        return Err(Refusal::new(426, "Sec-WebSocket-Version is not 13"));
+    }
+    let key = fields.only("Sec-WebSocket-Key")?.ok_or_else(|| Refusal::new(400, "Sec-WebSocket-Key is missing"))?;
+    if BASE64.decode(key).map_or(true, |nonce| nonce.len() != 16) {
+        return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64"));
+    }
+    if !origins.allows(fields.only("Origin")?, Some(host)) {
+        return Err(Refusal::new(403, "this Origin may not connect: allowed_origins does not list it"));
+    }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let room = room_name(&path[WS_PREFIX.len()..])?;
+    Ok((room, echo(query)?, answer(key)))
+}
+
+/// The room that a path segment names.
+pub(crate) fn room_name(segment: &str) -> Result<RoomName, Refusal> {
+    let decoded = percent_decode_str(segment).decode_utf8();
+    let decoded = decoded.map_err(|_| Refusal::new(400, "the room's name is not UTF-8"))?;
+    RoomName::new(&decoded).map_err(|error| Refusal::new(400, error.to_string()))
+}
+
+/// `echo=0`: the client's own messages do not come back to it. Unknown parameters are a client's own business.
+fn echo(query: &str) -> Result<Echo, Refusal> {
+    let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "echo");
+    match value.map(|(_, value)| value) {
+        None | Some("1" | "true") => Ok(Echo::On),
+        Some("0" | "false") => Ok(Echo::Off),
+        Some(_) => Err(Refusal::new(400, "echo is 0 or 1")),
+    }
+}
+
+fn answer(key: &str) -> Vec<u8> {
+    /// RFC 6455 §1.3.
+    const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let digest = Sha1::new_with_prefix(key.as_bytes()).chain_update(GUID.as_bytes()).finalize();
+    let mut answer = Vec::with_capacity(129);
+    answer.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    answer.extend_from_slice(BASE64.encode(digest).as_bytes());
+    answer.extend_from_slice(b"\r\n\r\n");
+    answer
+}
+
+/// A request's header fields.
+struct Fields<'f>(&'f [httparse::Header<'f>]);
+
+impl<'f> Fields<'f> {
+    fn all(&self, name: &'static str) -> impl Iterator<Item = &'f [u8]> {
+        self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    fn has(&self, name: &'static str) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// The value of a field that may stand once.
+    fn only(&self, name: &'static str) -> Result<Option<&'f str>, Refusal> {
+        let mut values = self.all(name);
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(Refusal::new(400, format!("{name} stands more than once")));
+        }
+        text(name, value).map(Some)
+    }
+
+    /// Whether a list field contains `token`, in any of its lines.
+    fn has_token(&self, name: &'static str, token: &str) -> Result<bool, Refusal> {
+        for value in self.all(name) {
+            if text(name, value)?.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn text<'v>(name: &str, value: &'v [u8]) -> Result<&'v str, Refusal> {
+    let text = std::str::from_utf8(value).map_err(|_| Refusal::new(400, format!("{name} is not text")))?;
+    Ok(text.trim_matches([' ', '\t']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes_max: 8 << 10, fields_max: 64 };
+    const GOOD: &str = "GET /ws/chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    fn judged(request: &str) -> Head {
+        judge(request.as_bytes(), LIMITS, &AllowedOrigins::Listed(Vec::new()))
+    }
+
+    fn status(request: &str) -> u16 {
+        match judged(request) {
+            Head::Refused(refusal) => refusal.status,
+            Head::Accepted { .. } => 101,
+            Head::Http => 0,
+            Head::Partial => 1,
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        let Head::Accepted { room, echo, answer, len_bytes } = judged(&format!("{GOOD}rest")) else {
+            panic!("refused")
+        };
+        assert_eq!((room.as_str(), echo, len_bytes), ("chat", Echo::On, GOOD.len()));
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{answer}");
+    }
+
+    #[test]
+    fn every_bad_handshake_has_its_status() {
+        let with = |from: &str, to: &str| status(&GOOD.replace(from, to));
+        assert_eq!(with("GET", "POST"), 405);
+        assert_eq!(with("HTTP/1.1", "HTTP/1.0"), 400);
+        assert_eq!(with("Host: example.com\r\n", ""), 400);
+        assert_eq!(with("Host: example.com", "Host:"), 400);
+        assert_eq!(with("Host: example.com", "Host: a\r\nHost: b"), 400);
+        assert_eq!(with("Upgrade: websocket\r\n", ""), 426);
+        assert_eq!(with("Upgrade: websocket", "Upgrade: h2c"), 426);
+        assert_eq!(with("Upgrade: websocket", "Upgrade: h2c, WebSocket"), 101);
+        assert_eq!(with("Connection: Upgrade", "Connection: keep-alive"), 400);
+        assert_eq!(with("Connection: Upgrade", "Connection: keep-alive, upgrade"), 101);
+        assert_eq!(with("Version: 13", "Version: 8"), 426);
+        assert_eq!(with("Sec-WebSocket-Version: 13\r\n", ""), 426);
+        assert_eq!(with("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13"), 400);
+        assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"), 400);
+        assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400);
+        assert_eq!(with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400);
+        assert_eq!(with("Host:", "Content-Length: 5\r\nHost:"), 400);
+        assert_eq!(with("Host:", "Content-Length: 0\r\nHost:"), 101);
+        assert_eq!(with("Host:", "Transfer-Encoding: chunked\r\nHost:"), 400);
+        assert_eq!(with("/ws/chat", "/ws/"), 400);
+        assert_eq!(with("/ws/chat", "/ws/a/b"), 400);
+        assert_eq!(with("/ws/chat", "/ws/a%2Fb"), 400);
+        assert_eq!(with("/ws/chat", "/ws/%ff"), 400);
+        assert_eq!(with("/ws/chat", "/ws/a%3Ab"), 101);
+        assert_eq!(with("/ws/chat", "/ws/chat?echo=2"), 400);
+        assert_eq!(with("/ws/chat", "/ws/chat?x=1&echo=0"), 101);
+        assert_eq!(with("/ws/chat", "/rooms/chat"), 0);
+        assert_eq!(with("Host:", "Bad Field: x\r\nHost:"), 400);
+        assert_eq!(status("\x16\x03\x01"), 400);
+        assert_eq!(status("GET /ws/chat HTTP/1.1\r\nHost: x\r\n"), 1);
+    }
+
+    #[test]
+    fn origins() {
+        let with = |origin: &str| status(&GOOD.replace("Host:", &format!("{origin}\r\nHost:")));
+        assert_eq!(with("Origin: http://example.com"), 101);
+        assert_eq!(with("Origin: https://example.com"), 101, "a proxy may end TLS");
+        for origin in ["http://evil.com", "null", "http://example.com.evil.com", "http://example.com:8081", ""] {
+            assert_eq!(with(&format!("Origin: {origin}")), 403, "{origin}");
+        }
+        assert_eq!(with("Origin: http://example.com\r\nOrigin: http://example.com"), 400);
+    }
+
+    #[test]
+    fn bounds() {
+        let fields = |count: usize| GOOD.replace("Host:", &format!("{}Host:", "A: b\r\n".repeat(count)));
+        assert_eq!(status(&fields(59)), 101);
+        assert_eq!(status(&fields(60)), 431);
+        let long = GOOD.replace("Host:", &format!("A: {}\r\nHost:", "b".repeat(8 << 10)));
+        assert_eq!(status(&long), 431);
+        assert_eq!(status(&long[..8 << 10]), 431, "judged before the end has come");
+        assert_eq!(status(&long[..(8 << 10) - 1]), 1);
+    }
+
+    #[test]
+    fn refusals_are_whole_answers() {
+        let bytes = Refusal::new(426, "x").to_bytes();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{text}");
+        assert!(text.contains("\r\nSec-WebSocket-Version: 13\r\n") && text.contains("Content-Length: 2\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\nx\n"), "{text}");
+    }
+}

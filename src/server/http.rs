@@ -1,0 +1,234 @@
+//! HTTP: publishing, health, metrics, the demo page. hyper does the protocol, this file the routes.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use shardcast::engine::{Permit, PublishError};
+use shardcast::protocol::frame::MessageKind;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::front_door::{Door, Reach};
+use super::handshake::{Refusal, WS_PREFIX, room_name};
+use super::{metrics, page};
+
+/// How long a connection may be silent between two requests. (Of the first one, the head comes within
+/// `handshake.timeout`.)
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a request's body may take.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a health or metrics request waits for the shards.
+const SHARDS_TIME_MAX: Duration = Duration::from_secs(1);
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// Serves a connection whose first bytes were read already, until it ends or the server does.
+pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reach: Reach, door: Door) {
+    // Small answers: waiting to fill a segment would only delay them.
+    stream.set_nodelay(true).ok();
+    let io = TokioIo::new(Rewound { read: Bytes::from(read), stream });
+    let mut draining = door.draining.clone();
+    let handshake = door.config.handshake;
+    let service = service_fn(move |request| {
+        let door = door.clone();
+        async move { Ok::<_, Infallible>(route(request, reach, &door).await.unwrap_or_else(|refusal| refused(&refusal))) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(KEEP_ALIVE)
+        .max_headers(handshake.header_fields_max)
+        .max_buf_size(handshake.header_bytes_max.max(8 << 10))
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    // An error is the client's: it went away, or broke HTTP and was answered by hyper.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = async { drop(draining.wait_for(|draining| *draining).await) } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await.ok();
+        }
+    }
+    drop(permit);
+}
+
+async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<Answer, Refusal> {
+    let path = request.uri().path().to_owned();
+    let read = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path.as_str() {
+        "/health/live" if read => Ok(text(StatusCode::OK, "live\n")),
+        "/health/ready" if read => ready(door).await,
+        "/metrics" if read => Ok(metrics(door).await),
+        _ if path.starts_with(WS_PREFIX) => {
+            Err(Refusal::new(426, "a WebSocket handshake is the first request of its connection"))
+        }
+        _ => match path.strip_prefix("/rooms/") {
+            Some(room) if request.method() == Method::POST => publish(request, &room.to_owned(), reach, door).await,
+            Some(_) => Err(Refusal::new(405, "a room is published into with POST, joined at /ws/ROOM")),
+            None if read => page::file(&path).ok_or_else(not_found),
+            None => Err(not_found()),
+        },
+    }
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(404, "there are /, /ws/ROOM, POST /rooms/ROOM, /health/live, /health/ready, /metrics")
+}
+
+/// `POST /rooms/ROOM`: the body is the payload.
+async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Door) -> Result<Answer, Refusal> {
+    permitted(&request, reach, door)?;
+    let room = room_name(room)?;
+    let kind = message_kind(request.headers().get(header::CONTENT_TYPE))?;
+    if door.is_draining() {
+        return Err(Refusal::new(503, "the server is restarting"));
+    }
+    let limit = door.config.engine.limits.message_bytes_max;
+    let too_long = || Refusal::new(413, format!("message too long, limits.message_bytes_max is {limit}"));
+    let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(request.into_body(), limit).collect()).await;
+    let payload = match body {
+        Err(_) => return Err(Refusal::new(408, "the body did not come in time")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_long()),
+        Ok(Err(_)) => return Err(Refusal::new(400, "the body ended early")),
+        Ok(Ok(body)) => body.to_bytes(),
+    };
+    match door.engine.publish(&room, kind, payload).await {
+        Ok(published) => {
+            let body = format!("{{\"offset\":{},\"members\":{}}}\n", published.offset, published.members);
+            Ok(answer(StatusCode::OK, "application/json", body.into()))
+        }
+        Err(PublishError::TooLong { .. }) => Err(too_long()),
+        Err(error @ PublishError::NotUtf8 { .. }) => Err(Refusal::new(400, error.to_string())),
+        Err(error) => Err(Refusal::new(503, error.to_string())),
+    }
+}
+
+/// Whether a request may publish: on loopback listeners every one that does not show a wrong key; elsewhere those that
+/// show the right one. A web page of another origin may not, wherever it runs.
+fn permitted(request: &Request<Incoming>, reach: Reach, door: &Door) -> Result<(), Refusal> {
+    let field = |name: header::HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let origin = field(header::ORIGIN).map(String::from_utf8_lossy);
+    let host = field(header::HOST).map(String::from_utf8_lossy);
+    if !door.config.allowed_origins.allows(origin.as_deref(), host.as_deref()) {
+        return Err(Refusal::new(403, "this Origin may not publish: allowed_origins does not list it"));
+    }
+    let shown = field(header::HeaderName::from_static("x-api-key"))
+        .or_else(|| field(header::AUTHORIZATION)?.strip_prefix(b"Bearer "));
+    match (&door.config.api_key, shown, reach) {
+        (Some(key), Some(shown), _) if key.matches(shown) => Ok(()),
+        (Some(_), Some(_), _) => Err(Refusal::new(403, "this is not the api_key")),
+        (_, _, Reach::Loopback) => Ok(()),
+        (Some(_), None, Reach::Network) => Err(Refusal::new(403, "publishing here needs the api_key (X-API-Key)")),
+        (None, _, Reach::Network) => Err(Refusal::new(403, "publishing here needs an api_key, and none is set")),
+    }
+}
+
+/// Text for text and JSON, binary for bytes; `curl -d` says `application/x-www-form-urlencoded` and means text.
+fn message_kind(content_type: Option<&HeaderValue>) -> Result<MessageKind, Refusal> {
+    let Some(content_type) = content_type else { return Ok(MessageKind::Text) };
+    let value = String::from_utf8_lossy(content_type.as_bytes()).to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    match essence {
+        "application/octet-stream" => Ok(MessageKind::Binary),
+        "application/json" | "application/x-www-form-urlencoded" => Ok(MessageKind::Text),
+        _ if essence.starts_with("text/") || essence.ends_with("+json") => Ok(MessageKind::Text),
+        _ => Err(Refusal::new(415, "Content-Type is text/*, JSON or application/octet-stream")),
+    }
+}
+
+/// Whether a publication goes through every shard and back.
+async fn ready(door: &Door) -> Result<Answer, Refusal> {
+    if door.is_draining() {
+        return Err(Refusal::new(503, "draining"));
+    }
+    match tokio::time::timeout(SHARDS_TIME_MAX, door.engine.probe()).await {
+        Ok(Ok(())) => Ok(text(StatusCode::OK, "ready\n")),
+        Ok(Err(error)) => Err(Refusal::new(503, error.to_string())),
+        Err(_) => Err(Refusal::new(503, "a shard did not answer within a second")),
+    }
+}
+
+async fn metrics(door: &Door) -> Answer {
+    let snapshots = tokio::time::timeout(SHARDS_TIME_MAX, door.engine.snapshots()).await.unwrap_or_default();
+    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics::text(door, &snapshots).into())
+}
+
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn text(status: StatusCode, body: &'static str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = answer(status, "text/plain; charset=utf-8", format!("{}\n", refusal.reason).into());
+    let headers = answer.headers_mut();
+    match refusal.status {
+        426 => {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        405 => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        429 | 503 => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        _ => {}
+    }
+    answer
+}
+
+/// A stream that first gives again what was read from it.
+struct Rewound {
+    read: Bytes,
+    stream: TcpStream,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let len = self.read.len().min(buffer.remaining());
+            buffer.put_slice(&self.read.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

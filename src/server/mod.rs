@@ -1,0 +1,13 @@
+//! The control path: everything that the binary adds to the engine.
+
+pub(crate) mod cli;
+pub(crate) mod config;
+mod front_door;
+mod handshake;
+mod http;
+mod logging;
+mod machine;
+mod metrics;
+mod page;
+mod serve;
+mod spare_file;

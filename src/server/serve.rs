@@ -1,0 +1,193 @@
+//! Runs the server until it is told to stop: `serve` as a story.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use shardcast::engine::{Drain, Drained, Engine};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::config::Config;
+use super::front_door::{self, Door, DoorCounts, Reach};
+use super::machine::{BACKLOG, Machine};
+
+/// The drain did not get every connection closed in order.
+const EXIT_ABORTED: u8 = 3;
+
+/// Files that the process needs beside connections: pollers, wakers, standard streams, the spare one of each listener.
+const FILES_PER_SHARD: usize = 4;
+const FILES_PER_LISTENER: usize = 2;
+const FILES_OF_PROCESS: usize = 16;
+
+/// Serves as `config` says; returns when the server has stopped.
+pub(crate) fn run(config: &Config) -> ExitCode {
+    match serve(config.clone()) {
+        Ok(code) => code,
+        Err(error) => {
+            // The chain of causes on one line; if nobody reads it, the exit code has to do.
+            writeln!(io::stderr(), "shardcast: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
+    let machine = Machine::prepare();
+    let shards = config.engine.shards.map_or(machine.cores, usize::from);
+    let reserved =
+        config.files_reserved + shards * FILES_PER_SHARD + config.listen.len() * FILES_PER_LISTENER + FILES_OF_PROCESS;
+    let limits = &mut config.engine.limits;
+    limits.connections_max = limits.connections_max.min(machine.connections_max(reserved));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((machine.cores / 4).max(1))
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the control runtime cannot be started")?;
+    let code = runtime.block_on(serve_until_told(config, machine))?;
+    // Requests that are still being answered are not worth waiting for.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn serve_until_told(config: Config, machine: Machine) -> anyhow::Result<ExitCode> {
+    // Before anything is announced: from then on a signal means a drain.
+    let mut signals = Signals::new().context("signals cannot be handled")?;
+    let listeners = listen(&config.listen)?;
+    let engine = Engine::start(config.engine.clone()).context("the engine cannot be started")?;
+    let (tell_draining, draining) = watch::channel(false);
+    let config = Arc::new(config);
+    let door =
+        Door { engine: engine.clone(), config: Arc::clone(&config), counts: Arc::new(DoorCounts::default()), draining };
+    announce(&listeners, &engine, &machine, &config)?;
+    for (listener, address) in listeners {
+        tokio::spawn(front_door::run(listener, Reach::of(address), door.clone()));
+    }
+    let mut watched = engine_end(&engine);
+    let code = tokio::select! {
+        code = signals.next() => code,
+        ended = &mut watched => {
+            ended.context("nobody watches the shards")?.context("a shard failed")?;
+            anyhow::bail!("the shards ended by themselves");
+        }
+    };
+    tell_draining.send(true).ok();
+    tracing::info!(close_code = code.close, spread = ?config.drain, "draining; a second signal ends at once");
+    let drained = tokio::select! {
+        drained = engine.shutdown(Drain { spread: config.drain, code: code.close }) => drained,
+        code = signals.next() => {
+            tracing::warn!("ended at once by a second signal");
+            return Ok(ExitCode::from(code.exit));
+        }
+    };
+    Ok(report(drained))
+}
+
+fn report(drained: Drained) -> ExitCode {
+    tracing::info!(closed = drained.closed, aborted = drained.aborted, "drained");
+    if drained.aborted == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ABORTED) }
+}
+
+/// Resolves when a shard ends.
+fn engine_end(engine: &Engine) -> tokio::sync::oneshot::Receiver<io::Result<()>> {
+    let (tell, ended) = tokio::sync::oneshot::channel();
+    let engine = engine.clone();
+    std::thread::spawn(move || tell.send(engine.wait()));
+    ended
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy)]
+struct Told {
+    /// Close code of the drain (RFC 6455 §7.4.1 and IANA's registry).
+    close: u16,
+    /// Exit code if it is the second one.
+    exit: u8,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// SIGTERM comes from whatever will start the server again: 1012, service restart. SIGINT from somebody who ends it:
+    /// 1001, going away.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told { close: 1012, exit: 128 + 15 },
+            _ = self.interrupt.recv() => Told { close: 1001, exit: 128 + 2 },
+        }
+    }
+}
+
+fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match bind(*address) {
+            Ok(listener) => {
+                let bound = listener.local_addr().with_context(|| format!("cannot listen on {address}"))?;
+                listeners.push((listener, bound));
+            }
+            // A machine without IPv6 is no reason not to serve on IPv4.
+            Err(error) if address.ip().is_ipv6() && addresses.len() > 1 && is_no_such_address(&error) => {
+                tracing::warn!(%address, %error, "not listening there");
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}")),
+        }
+    }
+    anyhow::ensure!(!listeners.is_empty(), "cannot listen on any address");
+    Ok(listeners)
+}
+
+fn is_no_such_address(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.is_ipv6() {
+        // [::] beside 0.0.0.0: each listener has its own family.
+        socket2::SockRef::from(&socket).set_only_v6(true)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Says where to go and what was found, to standard output.
+fn announce(
+    listeners: &[(TcpListener, SocketAddr)],
+    engine: &Engine,
+    machine: &Machine,
+    config: &Config,
+) -> anyhow::Result<()> {
+    let mut text = format!("shardcast {}\n", env!("CARGO_PKG_VERSION"));
+    for (_, address) in listeners {
+        text += &format!("  open         http://{address}/   (rooms: ws://{address}/ws/ROOM)\n");
+    }
+    if let Some((_, address)) = listeners.first() {
+        text += &format!("  publish      curl -d hello http://{address}/rooms/lobby\n");
+    }
+    text += &format!("  shards       {}\n", engine.totals().shards);
+    for line in machine.lines() {
+        text += &format!("  {line}\n");
+    }
+    let connections_max = config.engine.limits.connections_max;
+    text += &format!("  connections  at most {connections_max} (files for other things are kept back)\n");
+    let mut out = io::stdout().lock();
+    // Nobody may be reading; that is no reason not to serve.
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+    tracing::info!(shards = engine.totals().shards, connections_max, "serving");
+    Ok(())
+}
