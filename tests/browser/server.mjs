@@ -24,7 +24,10 @@ export class Server {
   }
 
   async startAgain() {
-    const child = spawn(this.program, ["serve", "--listen", `127.0.0.1:${this.port}`], { stdio: ["ignore", "ignore", "inherit"] });
+    // The server refuses variables that look like its settings and are none, such as SHARDCAST_BIN.
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SHARDCAST_")));
+    const listen = ["serve", "--listen", `127.0.0.1:${this.port}`];
+    const child = spawn(this.program, listen, { env, stdio: ["ignore", "ignore", "inherit"] });
     this.child = child;
     this.ended = new Promise((resolve) => {
       child.once("error", resolve);
