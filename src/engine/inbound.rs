@@ -15,7 +15,7 @@ use super::membership::Close;
 use super::metrics::{Counter, Counts};
 use super::outbox::{Outbox, Stamp};
 use super::settings::ClientPublish;
-use super::shard::{READ_BYTES, Shard};
+use super::shard::{READ_BYTES, Shard, publication_counter};
 use super::socket::Socket;
 use super::window::Publisher;
 use crate::protocol::frame::{self, DecodeLimits, MessageKind, ProtocolError, Sink};
@@ -78,7 +78,8 @@ impl<S: Socket> Shard<S> {
                 connection.heard_s = self.now.seconds();
                 connection.flags.clear(Flags::PINGED);
                 let consumed = self.decode(number, &mut buffer[..len], bytes_left);
-                self.keep_unread(number, &buffer[consumed..len], len == READ_BYTES);
+                let socket = if len < READ_BYTES { Socketful::Drained } else { Socketful::MayHoldMore };
+                self.keep_unread(number, &buffer[consumed..len], socket);
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {}
@@ -93,16 +94,16 @@ impl<S: Socket> Shard<S> {
     fn decode_unread(&mut self, number: u32, mut unread: Vec<u8>, bytes_left: &mut usize) {
         let consumed = self.decode(number, &mut unread, bytes_left);
         unread.drain(..consumed);
-        self.keep_unread(number, &unread, true);
+        self.keep_unread(number, &unread, Socketful::MayHoldMore);
     }
 
-    /// Keeps what was received and not decoded; `more`: the socket may hold more, although it reported before.
-    fn keep_unread(&mut self, number: u32, rest: &[u8], more: bool) {
+    /// Keeps what was received and not decoded, and comes back to it.
+    fn keep_unread(&mut self, number: u32, rest: &[u8], socket: Socketful) {
         let Some(connection) = self.connections.get_mut(number).filter(|it| it.state == State::Open) else { return };
         if !rest.is_empty() {
             connection.extra().unread = rest.to_vec();
         }
-        if rest.is_empty() && !more {
+        if rest.is_empty() && socket == Socketful::Drained {
             return;
         }
         let empty = |allowance: &Allowance| allowance.micro_messages < MICRO;
@@ -218,6 +219,13 @@ impl<S: Socket> Shard<S> {
     }
 }
 
+/// What a read left in the socket. One that took less than it could has emptied it: the next arrival is reported.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Socketful {
+    Drained,
+    MayHoldMore,
+}
+
 /// The allowance at `now`, of a connection that may publish `rate` messages a second and as many at once.
 fn refilled(allowance: Option<Allowance>, rate: u32, now: Nanos) -> Allowance {
     let full = u64::from(rate) * MICRO;
@@ -262,8 +270,8 @@ impl Sink for Received<'_> {
         }
         let Stamp { room_id, publisher, published } = self.stamp;
         if self.home == self.own_shard {
-            let heard = self.homes.publish(room_id, (kind, payload), publisher, published).is_some();
-            self.counts.add(if heard { Counter::Publications } else { Counter::PublicationsUnheard }, 1);
+            let published = self.homes.publish(room_id, (kind, payload), publisher, published);
+            self.counts.add(publication_counter(published), 1);
         } else {
             self.outbox.publish(self.home, kind, payload, self.stamp);
         }

@@ -168,7 +168,7 @@ impl<S: Socket> Shard<S> {
         }
         room.holders -= 1;
         if room.holders > 0 {
-            return;
+            return self.renumber(number);
         }
         let room = self.rooms.remove(number).expect("the room was just found");
         self.backlogged -= usize::from(room.backlogged);

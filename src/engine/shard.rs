@@ -86,6 +86,11 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) planted: super::simulation::Planted,
 }
 
+/// What a publication counts as: nobody hears it if no shard has members of its room.
+pub(crate) const fn publication_counter(published: Option<Published>) -> Counter {
+    if published.is_some() { Counter::Publications } else { Counter::PublicationsUnheard }
+}
+
 /// What a shard is made of.
 pub(crate) struct Parts<S: Socket> {
     pub(crate) own_number: usize,
@@ -187,7 +192,7 @@ impl<S: Socket> Shard<S> {
                 Command::Join(join) => self.accept(*join),
                 Command::Publish { room, kind, payload, reply } => {
                     let published = self.homes.publish(room.id, (kind, &payload), Publisher::OUTSIDE, self.now);
-                    self.count_publication(published.is_some());
+                    self.counts.add(publication_counter(published), 1);
                     let nobody = Published { offset: 1, members: 0 };
                     // Whoever published may have gone; the publication stands.
                     reply.send(published.unwrap_or(nobody)).ok();
@@ -217,14 +222,10 @@ impl<S: Socket> Shard<S> {
             for publication in &publications {
                 let end = start + publication.frame_len;
                 let published = self.homes.publish_frame(publication, &frames[start..end]);
-                self.count_publication(published.is_some());
+                self.counts.add(publication_counter(published), 1);
                 start = end;
             }
         }
-    }
-
-    pub(crate) fn count_publication(&mut self, heard: bool) {
-        self.counts.add(if heard { Counter::Publications } else { Counter::PublicationsUnheard }, 1);
     }
 
     /// As a home, sends something the way that publications go, to every shard.

@@ -75,8 +75,11 @@ fn counters(out: &mut Text, snapshots: &[&Snapshot]) {
     }
 }
 
+/// Name, help, and how to read it.
+type Gauge = (&'static str, &'static str, fn(&Snapshot) -> u64);
+
 fn gauges(out: &mut Text, snapshots: &[&Snapshot]) {
-    let gauges: [(&str, &str, fn(&Snapshot) -> u64); 7] = [
+    let gauges: [Gauge; 7] = [
         ("shard_connections", "Connections that the shard owns.", |it| it.connections as u64),
         ("shard_rooms", "Rooms that the shard has members of.", |it| it.rooms as u64),
         ("shard_homes", "Rooms whose order the shard decides.", |it| it.homes as u64),
