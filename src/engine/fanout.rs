@@ -3,6 +3,7 @@
 //! This is the hot loop of the engine. Per member it touches one connection entry and calls the kernel; it allocates
 //! nothing, takes no lock, looks up nothing by key, writes no log.
 
+use super::clock::Nanos;
 use super::connection::{Connection, Flags, Sent, State, send};
 use super::home::Chunk;
 use super::membership::{CLOSE_SLOW, Close};
@@ -128,14 +129,21 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(number) else { return };
         let mut done = false;
         while let Some(appended) = room.lap.take_done() {
-            let count = u64::from(appended.count);
-            record(&mut self.latencies.publish_to_last_send, self.now.since(appended.published), count);
-            record(&mut self.latencies.fan_out, self.now.since(appended.at), 1);
+            self.finished.push(appended);
             room.offered_to_all(appended.end);
             done = true;
         }
         if done {
             self.trim(number);
+        }
+    }
+
+    /// Records how long it took until everybody had been offered what this turn finished, at the turn's end.
+    pub(crate) fn record_finished(&mut self, now: Nanos) {
+        for appended in self.finished.drain(..) {
+            let count = u64::from(appended.count);
+            record(&mut self.latencies.publish_to_last_send, now.since(appended.published), count);
+            record(&mut self.latencies.fan_out, now.since(appended.at), 1);
         }
     }
 

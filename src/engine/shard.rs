@@ -20,6 +20,7 @@ use super::drain::Draining;
 use super::heartbeat::Wheel;
 use super::home::{Homes, ToHome, ToShard};
 use super::inbox::Inbox;
+use super::lap::Appended;
 use super::metrics::{Counter, Counts, Latencies, Snapshot};
 use super::outbox::Outbox;
 use super::ring::LocalRoom;
@@ -75,6 +76,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) read_buffer: Vec<u8>,
     /// Bytes of unfinished messages that this shard may still hold.
     pub(crate) unfinished_left: usize,
+    /// What everybody has been offered since the turn began.
+    pub(crate) finished: Vec<Appended>,
     pub(crate) counts: Counts,
     pub(crate) latencies: Latencies,
     pub(crate) now: Nanos,
@@ -134,6 +137,7 @@ impl<S: Socket> Shard<S> {
             wheel: Wheel::new(),
             read_buffer: vec![0; READ_BYTES],
             unfinished_left,
+            finished: Vec::new(),
             counts: Counts::default(),
             latencies: Latencies::default(),
             now: Nanos(0),
@@ -149,6 +153,7 @@ impl<S: Socket> Shard<S> {
     /// One round of the loop, at `now`, with what the poller reported.
     pub(crate) fn turn(&mut self, now: Nanos, ready: impl Iterator<Item = Ready>) -> Turn {
         self.now = now;
+        self.finished.clear();
         self.counts.add(Counter::Turns, 1);
         for Ready { number, readable, writable } in ready {
             if writable {

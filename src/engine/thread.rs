@@ -22,7 +22,11 @@ pub(crate) fn run(mut shard: Shard<TcpStream>, mut poll: Poll, clock: Clock) -> 
     let mut sleep_max = None;
     loop {
         poll_once(&shard, &mut poll, &mut events, sleep_max)?;
-        match shard.turn(clock.now(), events.iter().filter_map(ready)) {
+        let turn = shard.turn(clock.now(), events.iter().filter_map(ready));
+        if !shard.finished.is_empty() {
+            shard.record_finished(clock.now());
+        }
+        match turn {
             Turn::Again(longest) => sleep_max = longest,
             Turn::Ended => return Ok(()),
         }
