@@ -58,11 +58,13 @@ impl<S: Socket> Shard<S> {
 
     fn read_connection(&mut self, number: u32, bytes_left: &mut usize) {
         let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.state == State::Joining {
+            // The entry is an earlier connection's of the same number: what was reported of this one stays noted.
+            return;
+        }
         connection.flags.clear(Flags::QUEUED);
-        match connection.state {
-            State::Joining => return,
-            State::Closing => return self.discard(number),
-            State::Open => {}
+        if connection.state == State::Closing {
+            return self.discard(number);
         }
         let unread = connection.extra.as_mut().map(|extra| std::mem::take(&mut extra.unread)).unwrap_or_default();
         if !unread.is_empty() {
@@ -77,8 +79,10 @@ impl<S: Socket> Shard<S> {
                 self.counts.add(Counter::BytesReceived, len as u64);
                 connection.heard_s = self.now.seconds();
                 connection.flags.clear(Flags::PINGED);
+                // An end that was reported together with the data is not reported again.
+                let drained = len < READ_BYTES && !connection.flags.has(Flags::HUNG_UP);
                 let consumed = self.decode(number, &mut buffer[..len], bytes_left);
-                let socket = if len < READ_BYTES { Socketful::Drained } else { Socketful::MayHoldMore };
+                let socket = if drained { Socketful::Drained } else { Socketful::MayHoldMore };
                 self.keep_unread(number, &buffer[consumed..len], socket);
             }
             Err(error) => match error.kind() {

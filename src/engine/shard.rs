@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::clock::Nanos;
 use super::command::{Command, Published};
-use super::connection::Connection;
+use super::connection::{Connection, Flags};
 use super::directory::Directory;
 use super::drain::Draining;
 use super::heartbeat::Wheel;
@@ -43,6 +43,8 @@ pub(crate) const READ_BYTES: usize = 64 << 10;
 pub(crate) struct Ready {
     pub(crate) number: u32,
     pub(crate) readable: bool,
+    /// The peer sends no more, or the stream is broken; `readable` as well.
+    pub(crate) hung_up: bool,
     pub(crate) writable: bool,
 }
 
@@ -150,7 +152,10 @@ impl<S: Socket> Shard<S> {
     pub(crate) fn turn(&mut self, now: Nanos, ready: impl Iterator<Item = Ready>) -> Turn {
         self.now = now;
         self.counts.add(Counter::Turns, 1);
-        for Ready { number, readable, writable } in ready {
+        for Ready { number, readable, hung_up, writable } in ready {
+            if hung_up && let Some(connection) = self.connections.get_mut(number) {
+                connection.flags.set(Flags::HUNG_UP);
+            }
             if writable {
                 self.writable(number);
             }
