@@ -130,10 +130,11 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    fn abort(&mut self, number: u32, counter: Counter) {
+    /// Drops a connection, and whatever the kernel still holds for it.
+    pub(crate) fn abort(&mut self, number: u32, counter: Counter) {
         if let Some(connection) = self.connections.get_mut(number) {
             connection.socket.abort();
-            if counter == Counter::Aborted {
+            if connection.state == State::Closing {
                 self.counts.add(Counter::Aborted, 1);
             }
         }

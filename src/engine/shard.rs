@@ -207,12 +207,8 @@ impl<S: Socket> Shard<S> {
                     reply.send(Box::new(self.snapshot())).ok();
                 }
                 Command::Drain(drain, drained) => {
-                    self.draining = Some(Draining::new(
-                        drain,
-                        drained,
-                        self.now,
-                        (self.connections.len(), self.counts.get(Counter::Aborted)),
-                    ));
+                    self.draining =
+                        Some(Draining::new(drain, drained, self.now, (self.connections.len(), self.counts.aborted())));
                 }
                 Command::Stop => self.stopped = true,
             }
