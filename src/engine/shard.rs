@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::clock::Nanos;
 use super::command::{Command, Published};
-use super::connection::Connection;
+use super::connection::{Connection, Flags};
 use super::directory::Directory;
 use super::drain::Draining;
 use super::heartbeat::Wheel;
@@ -44,6 +44,8 @@ pub(crate) const READ_BYTES: usize = 64 << 10;
 pub(crate) struct Ready {
     pub(crate) number: u32,
     pub(crate) readable: bool,
+    /// The peer sends no more, or the stream is broken; `readable` as well.
+    pub(crate) hung_up: bool,
     pub(crate) writable: bool,
 }
 
@@ -155,7 +157,10 @@ impl<S: Socket> Shard<S> {
         self.now = now;
         self.finished.clear();
         self.counts.add(Counter::Turns, 1);
-        for Ready { number, readable, writable } in ready {
+        for Ready { number, readable, hung_up, writable } in ready {
+            if hung_up && let Some(connection) = self.connections.get_mut(number) {
+                connection.flags.set(Flags::HUNG_UP);
+            }
             if writable {
                 self.writable(number);
             }

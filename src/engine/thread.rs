@@ -56,8 +56,8 @@ fn ready(event: &mio::event::Event) -> Option<Ready> {
     }
     let number = u32::try_from(event.token().0).ok()?;
     // Errors and hang-ups come as readable: the read tells which.
-    let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-    Some(Ready { number, readable, writable: event.is_writable() })
+    let hung_up = event.is_read_closed() || event.is_error();
+    Some(Ready { number, readable: event.is_readable() || hung_up, hung_up, writable: event.is_writable() })
 }
 
 /// Puts the calling thread on the core for shard `number`, round robin over those that the process may use.
