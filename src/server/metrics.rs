@@ -124,11 +124,9 @@ impl Text {
         self.head(name, "histogram", help);
         for snapshot in snapshots {
             let (shard, histogram) = (snapshot.shard, read(snapshot));
-            let mut below = 0;
-            let mut from = 0;
             for bound in BUCKETS_MICROS {
-                below += histogram.count_between(from, bound - 1);
-                from = bound;
+                // From the very beginning: two neighbouring ranges may both count the values around their border.
+                let below = histogram.count_between(0, bound);
                 let seconds = std::time::Duration::from_micros(bound).as_secs_f64();
                 self.line(&format!("{name}_bucket"), &format!("shard=\"{shard}\",le=\"{seconds}\""), below);
             }
