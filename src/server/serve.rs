@@ -49,7 +49,7 @@ fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         .thread_name("control")
         .on_thread_start(move || {
             if pinning == Pinning::Cores {
-                machine::leave_cores_to_shards(shards)
+                machine::leave_cores_to_shards(shards);
             }
         })
         .enable_all()
