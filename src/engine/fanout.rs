@@ -157,7 +157,7 @@ impl<S: Socket> Shard<S> {
         self.counts.add(Counter::DroppedLatest, skipped);
         for number in ended {
             if self.connections.get(number).is_some_and(|it| it.flags.has_any(Flags::LEAVING)) {
-                self.close_for_drain(number);
+                self.close_leaving(number);
             } else {
                 self.gone(number, Counter::ClosedLost);
             }

@@ -69,6 +69,10 @@ impl<S: Socket> Shard<S> {
         if connection.state == State::Closing {
             return self.discard(number);
         }
+        if connection.is_ending() {
+            // When it closes, what is in its socket is thrown away.
+            return;
+        }
         let unread = connection.extra.as_mut().map(|extra| std::mem::take(&mut extra.unread)).unwrap_or_default();
         if !unread.is_empty() {
             self.decode_unread(number, unread, bytes_left);
@@ -106,7 +110,7 @@ impl<S: Socket> Shard<S> {
 
     /// Keeps what was received and not decoded, and comes back to it.
     fn keep_unread(&mut self, number: u32, rest: &[u8], socket: Socketful) {
-        let Some(connection) = self.connections.get_mut(number).filter(|it| it.state == State::Open) else { return };
+        let Some(connection) = self.connections.get_mut(number).filter(|it| !it.is_ending()) else { return };
         if !rest.is_empty() {
             connection.extra().unread = rest.to_vec();
         }
@@ -206,7 +210,7 @@ impl<S: Socket> Shard<S> {
                 counter: Counter::ClosedListenOnly,
             },
         };
-        self.close(number, &close);
+        self.end(number, close);
         None
     }
 

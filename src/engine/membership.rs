@@ -136,7 +136,7 @@ impl<S: Socket> Shard<S> {
             self.unfinished_left += unfinished.held_bytes();
         }
         let extra = connection.extra();
-        (extra.unread, extra.pong, extra.allowance) = (Vec::new(), None, None);
+        (extra.unread, extra.pong, extra.allowance, extra.ending) = (Vec::new(), None, None, None);
         if was == State::Joining {
             // It has not even had the answer to its handshake: there is no WebSocket to close.
             extra.direct = Vec::new();
@@ -155,7 +155,8 @@ impl<S: Socket> Shard<S> {
             self.unfinished_left += unfinished.held_bytes();
         }
         if connection.state != State::Closing {
-            self.counts.add(counter, 1);
+            let ending = connection.extra.as_ref().and_then(|extra| extra.ending.as_ref());
+            self.counts.add(ending.map_or(counter, |close| close.counter), 1);
             self.leave_room(connection.room, (connection.state == State::Open).then_some(connection.place));
         }
     }

@@ -223,13 +223,16 @@ impl<S: Socket> Shard<S> {
 
     fn take_publishes(&mut self) {
         for _ in 0..INBOX_ENTRIES_PER_TURN {
-            let Some(ToHome { frames, publications }) = self.inbox.publishes.pop() else { return };
+            let Some(ToHome { frames, publications, marks }) = self.inbox.publishes.pop() else { return };
             let mut start = 0;
             for publication in &publications {
                 let end = start + publication.frame_len;
                 let published = self.homes.publish_frame(publication, &frames[start..end]);
                 self.counts.add(publication_counter(published), 1);
                 start = end;
+            }
+            for mark in marks {
+                self.homes.mark(mark, &mut self.outbox);
             }
         }
     }
@@ -261,6 +264,7 @@ impl<S: Socket> Shard<S> {
                     self.deliver(chunk);
                 }
             }
+            ToShard::Marked(mark) => self.marked(mark),
             ToShard::Probe(reply) => {
                 // Full or closed: whoever asked has given up.
                 reply.try_send(self.own_number).ok();
