@@ -39,11 +39,10 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
     // Small answers: waiting to fill a segment would only delay them.
     stream.set_nodelay(true).ok();
     let io = TokioIo::new(Rewound { read: Bytes::from(read), stream });
-    let mut draining = door.draining.clone();
     let handshake = door.config.handshake;
     let service = service_fn(move |request| {
         let door = door.clone();
-        async move { Ok::<_, Infallible>(route(request, reach, &door).await.unwrap_or_else(|refusal| refused(&refusal))) }
+        async move { Ok::<_, Infallible>(respond(request, reach, &door).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -51,16 +50,18 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
         .max_headers(handshake.header_fields_max)
         .max_buf_size(handshake.header_bytes_max.max(8 << 10))
         .serve_connection(io, service);
-    let mut connection = std::pin::pin!(connection);
     // An error is the client's: it went away, or broke HTTP and was answered by hyper.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = async { drop(draining.wait_for(|draining| *draining).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await.ok();
-        }
-    }
+    connection.await.ok();
     drop(permit);
+}
+
+async fn respond(request: Request<Incoming>, reach: Reach, door: &Door) -> Answer {
+    let mut answer = route(request, reach, door).await.unwrap_or_else(|refusal| refused(&refusal));
+    if door.is_draining() {
+        // A kept connection ends with its next answer, not at once: it is how a load balancer learns of the drain.
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<Answer, Refusal> {
