@@ -59,6 +59,8 @@ impl Flags {
     pub(crate) const PINGED: Self = Self(16);
     /// The drain closes it as soon as it has everything.
     pub(crate) const LEAVING: Self = Self(32);
+    /// The poller reported the stream's end, or an error: a read that took less than it could is not the last one.
+    pub(crate) const HUNG_UP: Self = Self(64);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
 

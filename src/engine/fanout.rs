@@ -3,11 +3,12 @@
 //! This is the hot loop of the engine. Per member it touches one connection entry and calls the kernel; it allocates
 //! nothing, takes no lock, looks up nothing by key, writes no log.
 
+use super::clock::Nanos;
 use super::connection::{Connection, Flags, Sent, State, send};
 use super::home::Chunk;
 use super::membership::{CLOSE_SLOW, Close};
 use super::metrics::{Counter, record};
-use super::ring::LocalRoom;
+use super::ring::{LocalRoom, Queued, Warmth};
 use super::settings::LagPolicy;
 use super::shard::{SLICE_SENDS, Shard};
 use super::socket::Socket;
@@ -24,10 +25,10 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(chunk.number).filter(current) else { return };
         debug_assert!(room.members() > 0, "a room without members is not kept");
         room.append(chunk.first_offset, &chunk.frames, &chunk.entries, self.now);
-        if !room.warm {
-            room.warm = true;
+        if room.warmth == Warmth::Cold {
             self.warm.push(chunk.number);
         }
+        room.warmth = Warmth::Touched;
         let backlogged = room.backlog_bytes() > self.settings.limits.backlog_bytes_max as u64;
         if backlogged && !room.backlogged {
             room.backlogged = true;
@@ -39,16 +40,17 @@ impl<S: Socket> Shard<S> {
     /// Puts a room with something to offer into the queue, unless its time to gather has not passed.
     fn start_lap(&mut self, number: u32) {
         let Some(room) = self.rooms.get_mut(number) else { return };
-        if room.queued || room.gathering && !room.backlogged {
-            return;
+        match room.queued {
+            Queued::Running => return,
+            Queued::Gathering if !room.backlogged => return,
+            Queued::No if room.not_before > self.now && !room.backlogged => {
+                room.queued = Queued::Gathering;
+                self.gathering.push(std::cmp::Reverse((room.not_before, number)));
+                return;
+            }
+            Queued::No | Queued::Gathering => {}
         }
-        if room.not_before > self.now && !room.backlogged {
-            room.gathering = true;
-            self.gathering.push(std::cmp::Reverse((room.not_before, number)));
-            return;
-        }
-        room.not_before = self.now.after(room.settings.coalesce);
-        room.queued = true;
+        room.queued = Queued::Running;
         self.running.push_back(number);
     }
 
@@ -59,12 +61,11 @@ impl<S: Socket> Shard<S> {
                 return;
             }
             self.gathering.pop();
-            // The number may be that of another room by now; then this does no harm.
-            if let Some(room) = self.rooms.get_mut(number).filter(|room| room.gathering) {
-                room.gathering = false;
-                if room.lap.is_running() {
-                    self.start_lap(number);
-                }
+            // It may have been started since, because too much had gathered, or the number may be another room's by now.
+            let due = |room: &&mut LocalRoom| room.queued == Queued::Gathering && room.not_before <= at;
+            if let Some(room) = self.rooms.get_mut(number).filter(due) {
+                room.queued = Queued::Running;
+                self.running.push_back(number);
             }
         }
     }
@@ -76,13 +77,12 @@ impl<S: Socket> Shard<S> {
             let Some(number) = self.running.pop_front() else { return };
             visits_left = self.slice(number, visits_left);
             let Some(room) = self.rooms.get_mut(number) else { continue };
-            if !room.queued {
+            if room.queued != Queued::Running {
                 continue;
             }
             if room.lap.is_running() {
                 self.running.push_back(number);
             } else {
-                room.queued = false;
                 self.lap_ended(number);
             }
         }
@@ -129,14 +129,21 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(number) else { return };
         let mut done = false;
         while let Some(appended) = room.lap.take_done() {
-            let count = u64::from(appended.count);
-            record(&mut self.latencies.publish_to_last_send, self.now.since(appended.published), count);
-            record(&mut self.latencies.fan_out, self.now.since(appended.at), 1);
+            self.finished.push(appended);
             room.offered_to_all(appended.end);
             done = true;
         }
         if done {
             self.trim(number);
+        }
+    }
+
+    /// Records how long it took until everybody had been offered what this turn finished, at the turn's end.
+    pub(crate) fn record_finished(&mut self, now: Nanos) {
+        for appended in self.finished.drain(..) {
+            let count = u64::from(appended.count);
+            record(&mut self.latencies.publish_to_last_send, now.since(appended.published), count);
+            record(&mut self.latencies.fan_out, now.since(appended.at), 1);
         }
     }
 
@@ -157,8 +164,21 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// A lap is over: the ring may be renumbered.
+    /// A lap is over: the ring may be renumbered, and what arrived meanwhile begins to gather.
     fn lap_ended(&mut self, number: u32) {
+        let Some(room) = self.rooms.get_mut(number) else { return };
+        room.queued = Queued::No;
+        room.not_before = self.now.after(room.settings.coalesce);
+        self.renumber(number);
+        let Some(room) = self.rooms.get_mut(number) else { return };
+        room.begin_next();
+        if room.lap.is_running() {
+            self.start_lap(number);
+        }
+    }
+
+    /// Closes the gaps in a room's ring, if there are many and no lap is running. Amortised O(1) per member that left.
+    pub(crate) fn renumber(&mut self, number: u32) {
         let Some(room) = self.rooms.get_mut(number).filter(|room| room.wants_renumbering()) else { return };
         for (place, member) in (0u32..).zip(room.renumber()) {
             if let Some(connection) = self.connections.get_mut(*member) {

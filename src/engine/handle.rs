@@ -135,7 +135,7 @@ impl Engine {
     /// Too many shards are asked for, or the kernel refuses a poller or a thread.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = settings.shards.map_or(cores.min(SHARDS_MAX), usize::from);
+        let shards = settings.shards.map_or_else(|| cores.min(SHARDS_MAX), usize::from);
         if shards > SHARDS_MAX {
             return Err(StartError::TooManyShards { actual: shards });
         }

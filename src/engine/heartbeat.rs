@@ -6,6 +6,7 @@
 use super::clock::Nanos;
 use super::connection::{Flags, State};
 use super::metrics::Counter;
+use super::ring::Warmth;
 use super::shard::Shard;
 use super::socket::Socket;
 use crate::protocol::frame;
@@ -129,10 +130,11 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    fn abort(&mut self, number: u32, counter: Counter) {
+    /// Drops a connection, and whatever the kernel still holds for it.
+    pub(crate) fn abort(&mut self, number: u32, counter: Counter) {
         if let Some(connection) = self.connections.get_mut(number) {
             connection.socket.abort();
-            if counter == Counter::Aborted {
+            if connection.state == State::Closing {
                 self.counts.add(Counter::Aborted, 1);
             }
         }
@@ -145,17 +147,17 @@ impl<S: Socket> Shard<S> {
         warm.retain(|number| {
             self.trim(*number);
             let Some(room) = self.rooms.get_mut(*number) else { return false };
-            if room.window.count() > 0 || room.touched {
-                room.touched = false;
+            if room.window.count() > 0 || room.warmth == Warmth::Touched {
+                room.warmth = Warmth::Warm;
                 return true;
             }
             room.window.shrink();
-            room.warm = false;
+            room.warmth = Warmth::Cold;
             false
         });
         debug_assert!(self.warm.is_empty(), "trimming warms no room");
         self.warm = warm;
-        if self.own_number == 0 && second % 16 == 0 {
+        if self.own_number == 0 && second.is_multiple_of(16) {
             self.directory.shrink();
         }
     }

@@ -51,7 +51,8 @@ impl<S: Socket> Shard<S> {
             flags: Flags::default(),
             _permit: permit,
         };
-        if echo == Echo::Off {
+        let local = self.rooms.get_mut(room_number).expect("the room was just found");
+        if echo == Echo::Off || local.settings.echo == Echo::Off {
             connection.flags.set(Flags::NO_ECHO);
         }
         if !(greeting.is_empty() && unread.is_empty()) {
@@ -168,7 +169,7 @@ impl<S: Socket> Shard<S> {
         }
         room.holders -= 1;
         if room.holders > 0 {
-            return;
+            return self.renumber(number);
         }
         let room = self.rooms.remove(number).expect("the room was just found");
         self.backlogged -= usize::from(room.backlogged);

@@ -40,18 +40,37 @@ pub(crate) struct LocalRoom {
     offered: u64,
     /// Offset of the next publication.
     next_offset: u64,
-    /// It stands in the shard's queue of running rooms.
-    pub(crate) queued: bool,
-    /// It waits for its time to gather to pass.
-    pub(crate) gathering: bool,
+    /// Whether it stands in one of the shard's queues.
+    pub(crate) queued: Queued,
+    /// Arrived during a lap of a room that gathers: for the next lap.
+    held: Vec<Appended>,
     /// When publications may go out again.
     pub(crate) not_before: Nanos,
     /// More is waiting to be offered than may.
     pub(crate) backlogged: bool,
-    /// It stands in the shard's list of rooms whose window holds memory.
-    pub(crate) warm: bool,
-    /// Something came since the shard last looked for windows to give back.
-    pub(crate) touched: bool,
+    pub(crate) warmth: Warmth,
+}
+
+/// Where a room stands with the shard's fan-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queued {
+    /// Nothing to be offered.
+    No,
+    /// Waits for its time to gather to pass.
+    Gathering,
+    /// In the queue of running rooms.
+    Running,
+}
+
+/// Whether a room's window holds memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Warmth {
+    /// None: not in the shard's list.
+    Cold,
+    /// It may, and nothing has come for a while.
+    Warm,
+    /// Something came since the shard last looked for memory to give back.
+    Touched,
 }
 
 /// A connection that waits to become a member.
@@ -79,12 +98,11 @@ impl LocalRoom {
             blocked_floor: u64::MAX,
             offered: 0,
             next_offset: 0,
-            queued: false,
-            gathering: false,
+            queued: Queued::No,
+            held: Vec::new(),
             not_before: Nanos(0),
             backlogged: false,
-            warm: false,
-            touched: false,
+            warmth: Warmth::Cold,
         }
     }
 
@@ -155,9 +173,27 @@ impl LocalRoom {
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         self.next_offset = first_offset + u64::from(count);
         self.window.append(frames, entries);
-        let published = entries[0].published;
-        self.lap.append(Appended { end: self.window.head(), count, published, at }, self.ring.len());
-        self.touched = true;
+        let appended = Appended { end: self.window.head(), count, published: entries[0].published, at };
+        if self.queued == Queued::Running && !self.settings.coalesce.is_zero() {
+            // Whoever has not been served in this lap gets it with what is due anyway; the others in the next.
+            self.held.push(appended);
+        } else {
+            self.lap.append(appended, self.ring.len());
+        }
+    }
+
+    /// The lap is over: what arrived meanwhile is for the next one.
+    pub(crate) fn begin_next(&mut self) {
+        debug_assert!(!self.lap.is_running(), "one lap at a time");
+        let places = self.ring.len();
+        for appended in self.held.drain(..) {
+            self.lap.append(appended, places);
+        }
+    }
+
+    /// Whether everybody has been offered everything.
+    fn is_quiet(&self) -> bool {
+        !self.lap.is_running() && self.held.is_empty()
     }
 
     /// Everybody has been offered what is in front of `end`.
@@ -168,7 +204,7 @@ impl LocalRoom {
 
     /// Bytes that somebody who keeps up has yet to be offered.
     pub(crate) fn backlog_bytes(&self) -> u64 {
-        if self.lap.is_running() { self.window.head() - self.offered.max(self.window.tail()) } else { 0 }
+        if self.is_quiet() { 0 } else { self.window.head() - self.offered.max(self.window.tail()) }
     }
 
     /// A member's socket takes no more.
@@ -197,7 +233,7 @@ impl LocalRoom {
 
     /// Forgets what nobody needs any more.
     pub(crate) fn release(&mut self) {
-        let offered = if self.lap.is_running() { self.offered } else { self.window.head() };
+        let offered = if self.is_quiet() { self.window.head() } else { self.offered };
         let needed = if self.blocked.is_empty() { offered } else { offered.min(self.blocked_floor) };
         if needed > self.window.tail() {
             self.window.release(needed);

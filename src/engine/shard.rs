@@ -14,12 +14,13 @@ use rustc_hash::FxHashMap;
 
 use super::clock::Nanos;
 use super::command::{Command, Published};
-use super::connection::Connection;
+use super::connection::{Connection, Flags};
 use super::directory::Directory;
 use super::drain::Draining;
 use super::heartbeat::Wheel;
 use super::home::{Homes, ToHome, ToShard};
 use super::inbox::Inbox;
+use super::lap::Appended;
 use super::metrics::{Counter, Counts, Latencies, Snapshot};
 use super::outbox::Outbox;
 use super::ring::LocalRoom;
@@ -43,6 +44,8 @@ pub(crate) const READ_BYTES: usize = 64 << 10;
 pub(crate) struct Ready {
     pub(crate) number: u32,
     pub(crate) readable: bool,
+    /// The peer sends no more, or the stream is broken; `readable` as well.
+    pub(crate) hung_up: bool,
     pub(crate) writable: bool,
 }
 
@@ -75,6 +78,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) read_buffer: Vec<u8>,
     /// Bytes of unfinished messages that this shard may still hold.
     pub(crate) unfinished_left: usize,
+    /// What everybody has been offered since the turn began.
+    pub(crate) finished: Vec<Appended>,
     pub(crate) counts: Counts,
     pub(crate) latencies: Latencies,
     pub(crate) now: Nanos,
@@ -84,6 +89,11 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) stopped: bool,
     #[cfg(test)]
     pub(crate) planted: super::simulation::Planted,
+}
+
+/// What a publication counts as: nobody hears it if no shard has members of its room.
+pub(crate) const fn publication_counter(published: Option<Published>) -> Counter {
+    if published.is_some() { Counter::Publications } else { Counter::PublicationsUnheard }
 }
 
 /// What a shard is made of.
@@ -129,6 +139,7 @@ impl<S: Socket> Shard<S> {
             wheel: Wheel::new(),
             read_buffer: vec![0; READ_BYTES],
             unfinished_left,
+            finished: Vec::new(),
             counts: Counts::default(),
             latencies: Latencies::default(),
             now: Nanos(0),
@@ -144,8 +155,12 @@ impl<S: Socket> Shard<S> {
     /// One round of the loop, at `now`, with what the poller reported.
     pub(crate) fn turn(&mut self, now: Nanos, ready: impl Iterator<Item = Ready>) -> Turn {
         self.now = now;
+        self.finished.clear();
         self.counts.add(Counter::Turns, 1);
-        for Ready { number, readable, writable } in ready {
+        for Ready { number, readable, hung_up, writable } in ready {
+            if hung_up && let Some(connection) = self.connections.get_mut(number) {
+                connection.flags.set(Flags::HUNG_UP);
+            }
             if writable {
                 self.writable(number);
             }
@@ -187,7 +202,7 @@ impl<S: Socket> Shard<S> {
                 Command::Join(join) => self.accept(*join),
                 Command::Publish { room, kind, payload, reply } => {
                     let published = self.homes.publish(room.id, (kind, &payload), Publisher::OUTSIDE, self.now);
-                    self.count_publication(published.is_some());
+                    self.counts.add(publication_counter(published), 1);
                     let nobody = Published { offset: 1, members: 0 };
                     // Whoever published may have gone; the publication stands.
                     reply.send(published.unwrap_or(nobody)).ok();
@@ -197,12 +212,8 @@ impl<S: Socket> Shard<S> {
                     reply.send(Box::new(self.snapshot())).ok();
                 }
                 Command::Drain(drain, drained) => {
-                    self.draining = Some(Draining::new(
-                        drain,
-                        drained,
-                        self.now,
-                        (self.connections.len(), self.counts.get(Counter::Aborted)),
-                    ));
+                    self.draining =
+                        Some(Draining::new(drain, drained, self.now, (self.connections.len(), self.counts.aborted())));
                 }
                 Command::Stop => self.stopped = true,
             }
@@ -217,14 +228,10 @@ impl<S: Socket> Shard<S> {
             for publication in &publications {
                 let end = start + publication.frame_len;
                 let published = self.homes.publish_frame(publication, &frames[start..end]);
-                self.count_publication(published.is_some());
+                self.counts.add(publication_counter(published), 1);
                 start = end;
             }
         }
-    }
-
-    pub(crate) fn count_publication(&mut self, heard: bool) {
-        self.counts.add(if heard { Counter::Publications } else { Counter::PublicationsUnheard }, 1);
     }
 
     /// As a home, sends something the way that publications go, to every shard.

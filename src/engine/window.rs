@@ -116,7 +116,7 @@ impl Window {
 
     /// Start of the newest frame, or the head if there is none.
     pub(crate) fn newest_start(&self) -> u64 {
-        self.entries.len().checked_sub(1).map_or(self.head(), |newest| self.start_of(newest))
+        self.entries.len().checked_sub(1).map_or_else(|| self.head(), |newest| self.start_of(newest))
     }
 
     /// How many frames start in `from..to`; both are frame boundaries.

@@ -74,7 +74,7 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
             Err(Refusal::new(426, "a WebSocket handshake is the first request of its connection"))
         }
         _ => match path.strip_prefix("/rooms/") {
-            Some(room) if request.method() == Method::POST => publish(request, &room.to_owned(), reach, door).await,
+            Some(room) if request.method() == Method::POST => publish(request, room, reach, door).await,
             Some(_) => Err(Refusal::new(405, "a room is published into with POST, joined at /ws/ROOM")),
             None if read => page::file(&path).ok_or_else(not_found),
             None => Err(not_found()),

@@ -75,8 +75,11 @@ fn counters(out: &mut Text, snapshots: &[&Snapshot]) {
     }
 }
 
+/// Name, help, and how to read it.
+type Gauge = (&'static str, &'static str, fn(&Snapshot) -> u64);
+
 fn gauges(out: &mut Text, snapshots: &[&Snapshot]) {
-    let gauges: [(&str, &str, fn(&Snapshot) -> u64); 7] = [
+    let gauges: [Gauge; 7] = [
         ("shard_connections", "Connections that the shard owns.", |it| it.connections as u64),
         ("shard_rooms", "Rooms that the shard has members of.", |it| it.rooms as u64),
         ("shard_homes", "Rooms whose order the shard decides.", |it| it.homes as u64),
@@ -121,11 +124,9 @@ impl Text {
         self.head(name, "histogram", help);
         for snapshot in snapshots {
             let (shard, histogram) = (snapshot.shard, read(snapshot));
-            let mut below = 0;
-            let mut from = 0;
             for bound in BUCKETS_MICROS {
-                below += histogram.count_between(from, bound - 1);
-                from = bound;
+                // From the very beginning: two neighbouring ranges may both count the values around their border.
+                let below = histogram.count_between(0, bound).min(histogram.len());
                 let seconds = std::time::Duration::from_micros(bound).as_secs_f64();
                 self.line(&format!("{name}_bucket"), &format!("shard=\"{shard}\",le=\"{seconds}\""), below);
             }
