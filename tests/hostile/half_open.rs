@@ -23,7 +23,7 @@ fn a_request_that_does_not_come_is_given_up() {
 fn a_thousand_half_open_handshakes_are_gone_in_time() {
     let server = Server::start(&["handshake.timeout=1s"]);
     let pair = Pair::start(server.address);
-    let files = server.files();
+    let files = server.settled_files();
     let mut half_open: Vec<TcpStream> = (0..1_000).map(|_| connect(server.address)).collect();
     let request = handshake("never");
     for (number, stream) in half_open.iter_mut().enumerate() {

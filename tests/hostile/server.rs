@@ -60,6 +60,17 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server is alive").count()
     }
 
+    /// The same when it has been the same for a while: the test's own last request has its file for a moment longer.
+    pub(crate) fn settled_files(&self) -> usize {
+        let (mut files, mut times) = (self.files(), 0);
+        eventually("no file comes or goes", || {
+            times = if files == self.files() { times + 1 } else { 0 };
+            files = self.files();
+            times == 40
+        });
+        files
+    }
+
     /// Memory that is the process's own share, bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).expect("the server is alive");
