@@ -261,6 +261,7 @@ impl<S: Socket> Shard<S> {
         };
         if let Some(end) = rest {
             connection.carry(room.window.between(connection.cursor, end));
+            self.counts.add_carried(end - connection.cursor);
         }
         let newest = room.window.newest_start().max(boundary);
         self.counts.add(counter, room.window.frames_between(boundary, newest));

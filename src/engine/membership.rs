@@ -143,6 +143,7 @@ impl<S: Socket> Shard<S> {
             && let Some(end) = room.window.frame_rest(connection.cursor)
         {
             connection.carry(room.window.between(connection.cursor, end));
+            self.counts.add_carried(end - connection.cursor);
         }
         if let Some(unfinished) = connection.extra.as_mut().and_then(|extra| extra.unfinished.take()) {
             self.unfinished_left += unfinished.held_bytes();
