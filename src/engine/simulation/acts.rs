@@ -45,6 +45,7 @@ impl World {
                 let ready = Ready {
                     number: u32::try_from(self.random.below(8)).expect("small"),
                     readable: self.random.one_in(2),
+                    hung_up: false,
                     writable: self.random.one_in(2),
                 };
                 self.turn(number, Some(ready));

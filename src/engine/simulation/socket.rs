@@ -173,10 +173,11 @@ impl Wire {
         if !std::mem::take(&mut self.pending) {
             return None;
         }
-        let readable = !self.to_server.is_empty() || self.client_ended || self.client_reset;
+        let hung_up = self.client_ended || self.client_reset;
+        let readable = !self.to_server.is_empty() || hung_up;
         let writable = self.is_writable();
         self.owes_writable |= !writable;
-        (readable || writable).then_some(Ready { number, readable, writable })
+        (readable || writable).then_some(Ready { number, readable, hung_up, writable })
     }
 }
 
