@@ -130,6 +130,11 @@ impl Client {
         self.said_close.is_some() || self.ends || self.ended || self.reset
     }
 
+    /// Whether its shard may take it for gone: it does not answer pings in time.
+    pub(super) const fn may_seem_gone(&self) -> bool {
+        self.excused || matches!(self.temper, Temper::Stalled | Temper::Sluggish)
+    }
+
     /// Whether it is a live client that reads.
     pub(super) fn reads(&self) -> bool {
         !self.over && !self.reset && self.temper != Temper::Stalled
@@ -288,7 +293,7 @@ impl Client {
     }
 
     fn saw_end(&mut self, in_order: bool, lost: bool) {
-        let forgiven = self.ended || self.excused || self.temper == Temper::Stalled || self.draining.is_some();
+        let forgiven = self.ended || self.may_seem_gone() || self.draining.is_some();
         if in_order && !lost {
             assert!(self.reader.is_at_boundary(), "client {}: the stream ends within a frame", self.id);
             let answered = self.closed_with.is_some() || !self.is_greeted();

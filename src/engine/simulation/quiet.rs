@@ -138,7 +138,7 @@ impl World {
         }
         self.come_to_rest();
         let silent = self.count(Counter::ClosedSilent);
-        let may = self.clients.iter().filter(|client| client.temper == Temper::Stalled || client.excused).count();
+        let may = self.clients.iter().filter(|client| client.may_seem_gone()).count();
         assert!(silent <= may as u64, "{silent} clients were taken for gone, {may} may have been");
         for node in &self.nodes {
             let shard = &node.shard;
