@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let drain = Drain { spread: Duration::from_secs(1), code: 1001 };
     let report = |ticked: shardcast::Published, totals: shardcast::Totals| {
         println!(
-            "tick {} to {} members; {} connections, {} rooms, {} shards",
+            "ticked: offset {}, {} members; {} connections, {} rooms, {} shards",
             ticked.offset, ticked.members, totals.connections, totals.rooms, totals.shards
         );
     };
