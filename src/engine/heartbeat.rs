@@ -39,6 +39,11 @@ impl Wheel {
         due_s
     }
 
+    /// Forgets everybody: nobody is left. Entries of connections that have gone would stay until their second comes.
+    pub(crate) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|slot| *slot = Vec::new());
+    }
+
     /// The connections due in the next second up to `now_s`, if it has come.
     fn take(&mut self, now_s: u32) -> Option<(u32, Vec<u32>)> {
         if self.second >= now_s {

@@ -164,6 +164,9 @@ impl<S: Socket> Shard<S> {
     /// Forgets a connection whose stream is gone, or is to be aborted.
     pub(crate) fn gone(&mut self, number: u32, counter: Counter) {
         let Some(connection) = self.connections.remove(number) else { return };
+        if self.connections.len() == 0 {
+            self.wheel.clear();
+        }
         if let Some(unfinished) = connection.extra.as_ref().and_then(|extra| extra.unfinished.as_ref()) {
             self.unfinished_left += unfinished.held_bytes();
         }
