@@ -1,7 +1,8 @@
 //! Which rooms there are: name to room, for whoever has only a name.
 //!
 //! A room exists while somebody holds it: each member's connection and each publication on its way to its home. It is
-//! consulted when a connection joins or leaves and when something is published by name, never for a delivery. No guard of
+//! consulted when a connection joins or leaves and when something is published by name, never for a delivery. No guard
+//! of
 //! the map leaves this file.
 
 use std::hash::BuildHasher;

@@ -63,7 +63,8 @@ impl<S: Socket> Shard<S> {
                 return;
             }
             self.gathering.pop();
-            // It may have been started since, because too much had gathered, or the number may be another room's by now.
+            // It may have been started since, because too much had gathered, or the number may be another room's by
+            // now.
             let due = |room: &&mut LocalRoom| room.queued == Queued::Gathering && room.not_before <= at;
             if let Some(room) = self.rooms.get_mut(number).filter(due) {
                 room.queued = Queued::Running;

@@ -88,7 +88,8 @@ impl<S: Socket> Shard<S> {
 
     /// The home knows this shard: whoever waited for it is a member now.
     pub(crate) fn entered(&mut self, member: Entrant, room_id: u64, offset: u64) {
-        // Everybody may have gone meanwhile, and the number may be that of another room, or of another stay in this one.
+        // Everybody may have gone meanwhile, and the number may be that of another room, or of another stay in this
+        // one.
         let current = |room: &&mut LocalRoom| room.room.id == room_id && room.stay == member.stay;
         #[cfg(test)]
         let current = |room: &&mut LocalRoom| current(room) || self.planted == Planted::StaleEntered;

@@ -23,7 +23,8 @@ fn is_complete(client: &Client) -> bool {
     }
 }
 
-/// Checks every life of every room. Returns how many publications members of rooms with `lag = "skip"` were seen to miss.
+/// Checks every life of every room. Returns how many publications members of rooms with `lag = "skip"` were seen to
+/// miss.
 pub(super) fn check(clients: &[Client], replies: &[Reply], quiet: bool) -> u64 {
     let mut lives: BTreeMap<u64, Vec<&Client>> = BTreeMap::new();
     for client in clients {
