@@ -31,6 +31,9 @@ const MESSAGE_OVERHEAD_BYTES: usize = 64;
 /// Bytes of answers to the pings of one read. A connection that takes no more gets one: the newest.
 const PONG_BYTES_PER_READ: usize = 4 << 10;
 
+/// Bytes read at once where connections may publish so many messages a second: what one may not yet publish is kept.
+const READ_BYTES_RATED: usize = 4 << 10;
+
 /// Connections read in one turn: the fan-out has to go on.
 const READS_PER_TURN: usize = if cfg!(test) { 4 } else { 256 };
 
@@ -81,7 +84,9 @@ impl<S: Socket> Shard<S> {
             return;
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        let received = connection.socket.receive(&mut buffer);
+        let read_bytes =
+            if self.settings.limits.publish_per_second_max.is_some() { READ_BYTES_RATED } else { READ_BYTES };
+        let received = connection.socket.receive(&mut buffer[..read_bytes]);
         match received {
             Ok(0) => self.gone(number, Counter::ClosedLost),
             Ok(len) => {
@@ -89,7 +94,7 @@ impl<S: Socket> Shard<S> {
                 connection.heard_s = self.now.seconds();
                 connection.flags.clear(Flags::PINGED);
                 // An end that was reported together with the data is not reported again.
-                let drained = len < READ_BYTES && !connection.flags.has(Flags::HUNG_UP);
+                let drained = len < read_bytes && !connection.flags.has(Flags::HUNG_UP);
                 let consumed = self.decode(number, &mut buffer[..len], bytes_left);
                 let socket = if drained { Socketful::Drained } else { Socketful::MayHoldMore };
                 self.keep_unread(number, &buffer[consumed..len], socket);
@@ -125,7 +130,12 @@ impl<S: Socket> Shard<S> {
                 connection.flags.set(Flags::QUEUED);
                 self.throttled.push(Reverse((self.unthrottled_at(allowance), number)));
             }
-            None => self.queue_reading(number),
+            None if rest.is_empty() => self.queue_reading(number),
+            None => {
+                // Next of all: so one connection at a time holds such bytes, not each that publishes.
+                connection.flags.set(Flags::QUEUED);
+                self.readable.push_front(number);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shardcast::engine::{Adoption, Engine, JoinError, Permit};
+use shardcast::engine::{AdmissionError, Adoption, Engine, JoinError, Permit};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -106,6 +106,10 @@ pub(crate) async fn run(listener: TcpListener, reach: Reach, mut door: Door) {
     }
 }
 
+fn status_of(error: &AdmissionError) -> u16 {
+    if matches!(error, AdmissionError::ConnectionsPerAddress { .. }) { 429 } else { 503 }
+}
+
 fn is_out_of_files(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS, rustix::io::Errno::NOMEM]
@@ -122,8 +126,10 @@ fn welcome(stream: TcpStream, peer: SocketAddr, reach: Reach, door: &mut Door) {
         }
         Err(error) => {
             count(&door.counts.refused_limit);
-            // No task for whoever is one too many: what the empty send buffer takes at once is the answer.
-            stream.try_write(&Refusal::new(503, error.to_string()).to_bytes()).ok();
+            // No task for whoever is one too many: what the empty send buffer takes at once is the answer. Not through the
+            // runtime: it has not been told yet that the socket takes anything.
+            let answer = Refusal::new(status_of(&error), error.to_string()).to_bytes();
+            stream.into_std().and_then(|mut stream| io::Write::write(&mut stream, &answer)).ok();
         }
     }
 }
@@ -133,7 +139,9 @@ async fn first_request(mut stream: TcpStream, permit: Permit, reach: Reach, door
     let timeout = door.config.handshake.timeout;
     let Ok(read) = tokio::time::timeout(timeout, read_head(&stream, &door)).await else {
         count(&door.counts.timed_out);
-        refuse(stream, &Refusal::new(408, "no request in time, see handshake.timeout"), permit).await;
+        // It has had its time: none is left to wait until it has read the answer.
+        let answer = Refusal::new(408, "no request in time, see handshake.timeout").to_bytes();
+        stream.try_write(&answer).ok();
         return;
     };
     // An error or an early end: there is nobody to answer.

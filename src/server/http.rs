@@ -38,6 +38,9 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reach: Reach, door: Door) {
     // Small answers: waiting to fill a segment would only delay them.
     stream.set_nodelay(true).ok();
+    // Whoever asks and never reads is given up like a member; refused by the kernel, the heartbeat of TCP has to do.
+    let patience = door.config.engine.limits.unacknowledged_time_max;
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(patience)).ok();
     let io = TokioIo::new(Rewound { read: Bytes::from(read), stream });
     let handshake = door.config.handshake;
     let service = service_fn(move |request| {
@@ -46,6 +49,8 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        // A client that has sent its request may say so (`nc -N`) and still wants its answer.
+        .half_close(true)
         .header_read_timeout(KEEP_ALIVE)
         .max_headers(handshake.header_fields_max)
         .max_buf_size(handshake.header_bytes_max.max(8 << 10))

@@ -1,0 +1,55 @@
+//! Limits of connections and rooms: whoever is one too many is told so, and the place comes back.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use crate::client::{Member, connect, exchange, handshake, rest, status};
+use crate::server::{Server, eventually};
+
+#[test]
+fn one_connection_too_many() {
+    let server = Server::start(&["limits.connections_max=4"]);
+    let held: Vec<TcpStream> = (0..4).map(|_| connect(server.address)).collect();
+    for _ in 0..100 {
+        let answer = exchange(server.address, handshake("a"));
+        assert_eq!(status(&answer), 503, "{answer:?}");
+        assert!(answer.contains("Retry-After: ") && answer.contains("limits.connections_max"), "{answer}");
+        // Who sends nothing is told as well.
+        assert_eq!(status(&rest(&mut connect(server.address))), 503);
+    }
+    drop(held);
+    eventually("a place is free again", || {
+        status(&exchange(server.address, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")) == 200
+    });
+    server.stop();
+}
+
+#[test]
+fn one_room_too_many() {
+    let server = Server::start(&["limits.rooms_max=2"]);
+    let (one, mut two) = (Member::join(server.address, "one"), Member::join(server.address, "two"));
+    let answer = exchange(server.address, handshake("three"));
+    assert_eq!(status(&answer), 503, "{answer:?}");
+    assert!(answer.contains("Retry-After: ") && answer.contains("limits.rooms_max"), "{answer}");
+    let mut again = Member::join(server.address, "two");
+    again.say("room for more members");
+    assert_eq!(two.hear(), "room for more members");
+    drop(one);
+    eventually("the room is gone", || server.metric("rooms") == 1);
+    Member::join(server.address, "three").stream.flush().ok();
+    server.stop();
+}
+
+#[test]
+fn a_peer_that_reads_no_answers_is_given_up() {
+    let server = Server::start(&["limits.unacknowledged_time_max=1s"]);
+    let mut stream = connect(server.address);
+    socket2::SockRef::from(&stream).set_recv_buffer_size(4_096).ok();
+    stream.set_nonblocking(true).expect("a socket");
+    eventually("the server stops reading requests", || {
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        (0..100).any(|_| stream.write_all(&request).is_err())
+    });
+    eventually("the server gives the connection up", || server.metric("connections") == 1);
+    server.stop();
+}
