@@ -3,6 +3,7 @@
 use std::io;
 
 use super::admission::Permit;
+use super::membership::Close;
 use super::socket::Socket;
 use super::window::Publisher;
 use crate::protocol::frame::{self, Unfinished};
@@ -57,8 +58,10 @@ impl Flags {
     pub(crate) const PUBLISHED: Self = Self(8);
     /// A ping is unanswered.
     pub(crate) const PINGED: Self = Self(16);
-    /// The drain closes it as soon as it has everything.
+    /// It is closed as soon as it has everything.
     pub(crate) const LEAVING: Self = Self(32);
+    /// The poller reported the stream's end, or an error: a read that took less than it could is not the last one.
+    pub(crate) const HUNG_UP: Self = Self(64);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
 
@@ -91,6 +94,8 @@ pub(crate) struct Extra {
     pub(crate) direct_sent: usize,
     /// The newest ping that is not answered yet: one answer is kept, RFC 6455 §5.5.3 allows it.
     pub(crate) pong: Option<Vec<u8>>,
+    /// How it closes when it has been offered what it published itself: see [`super::ending`].
+    pub(crate) ending: Option<Box<Close>>,
     /// Messages that it may publish now, if its rate is bounded: see [`super::inbound`].
     pub(crate) allowance: Option<Allowance>,
 }
@@ -109,6 +114,7 @@ impl Extra {
             && self.unread.is_empty()
             && self.direct.is_empty()
             && self.pong.is_none()
+            && self.ending.is_none()
             && self.allowance.is_none()
     }
 }
@@ -150,6 +156,11 @@ impl<S: Socket> Connection<S> {
         if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
             self.extra = None;
         }
+    }
+
+    /// Whether nothing more is read from it, for it has said its last.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.state == State::Closing || self.extra.as_ref().is_some_and(|extra| extra.ending.is_some())
     }
 
     /// Whether bytes for this connection alone are waiting.

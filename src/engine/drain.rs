@@ -58,7 +58,7 @@ impl<S: Socket> Shard<S> {
         let quota = draining.quota(self.now);
         let last_call = quota == usize::MAX;
         if last_call {
-            // Whoever has not taken everything by now does not keep up.
+            // Whoever was told and is still here, because its socket took no more, is cut off.
             draining.next = 0;
         }
         while let Some(draining) = &mut self.draining
@@ -72,10 +72,14 @@ impl<S: Socket> Shard<S> {
                 continue;
             }
             draining.told += 1;
-            let window = self.rooms.get(connection.room).map(|room| &room.window);
-            let behind = window.is_some_and(|window| window.head() != connection.cursor);
-            if behind && !last_call && connection.state == State::Open {
+            if connection.state == State::Open {
                 connection.flags.set(Flags::LEAVING);
+                // Whoever keeps up gets what it has not had yet, then its close; the socket of others tells when.
+                if !connection.flags.has(Flags::BLOCKED) {
+                    self.serve(number);
+                } else if last_call {
+                    self.abort(number, Counter::ClosedDrainCut);
+                }
             } else {
                 self.close_for_drain(number);
             }
@@ -89,7 +93,7 @@ impl<S: Socket> Shard<S> {
         }
         let Some(draining) = &mut self.draining else { return };
         let Some(drained) = draining.drained.take() else { return };
-        let aborted = self.counts.get(Counter::Aborted) - draining.aborted_before;
+        let aborted = self.counts.aborted() - draining.aborted_before;
         let aborted = usize::try_from(aborted).unwrap_or(usize::MAX);
         // Whoever asked may have been told to end at once.
         drained.send(Drained { closed: draining.total.saturating_sub(aborted), aborted }).ok();

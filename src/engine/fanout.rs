@@ -3,6 +3,7 @@
 //! This is the hot loop of the engine. Per member it touches one connection entry and calls the kernel; it allocates
 //! nothing, takes no lock, looks up nothing by key, writes no log.
 
+use super::clock::Nanos;
 use super::connection::{Connection, Flags, Sent, State, send};
 use super::home::Chunk;
 use super::membership::{CLOSE_SLOW, Close};
@@ -10,6 +11,8 @@ use super::metrics::{Counter, record};
 use super::ring::{LocalRoom, Queued, Warmth};
 use super::settings::LagPolicy;
 use super::shard::{SLICE_SENDS, Shard};
+#[cfg(test)]
+use super::simulation::Planted;
 use super::socket::Socket;
 use super::window::Window;
 
@@ -101,10 +104,16 @@ impl<S: Socket> Shard<S> {
                 && !connection.flags.has_any(Flags::BLOCKED)
             {
                 cost = VISITS_PER_SEND;
+                #[cfg(test)]
+                let before = connection.cursor;
                 match offer(connection, &room.window, room.settings.lag, self.own_number, &mut tally) {
                     Sent::All if connection.flags.has_any(Flags::LEAVING) => tally.ended.push(number),
                     Sent::All => {}
                     Sent::Part(_) => {
+                        #[cfg(test)]
+                        if self.planted == Planted::PartForgotten {
+                            connection.cursor = before;
+                        }
                         connection.flags.set(Flags::BLOCKED);
                         room.block(number, connection.cursor);
                     }
@@ -128,14 +137,21 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(number) else { return };
         let mut done = false;
         while let Some(appended) = room.lap.take_done() {
-            let count = u64::from(appended.count);
-            record(&mut self.latencies.publish_to_last_send, self.now.since(appended.published), count);
-            record(&mut self.latencies.fan_out, self.now.since(appended.at), 1);
+            self.finished.push(appended);
             room.offered_to_all(appended.end);
             done = true;
         }
         if done {
             self.trim(number);
+        }
+    }
+
+    /// Records how long it took until everybody had been offered what this turn finished, at the turn's end.
+    pub(crate) fn record_finished(&mut self, now: Nanos) {
+        for appended in self.finished.drain(..) {
+            let count = u64::from(appended.count);
+            record(&mut self.latencies.publish_to_last_send, now.since(appended.published), count);
+            record(&mut self.latencies.fan_out, now.since(appended.at), 1);
         }
     }
 
@@ -149,7 +165,7 @@ impl<S: Socket> Shard<S> {
         self.counts.add(Counter::DroppedLatest, skipped);
         for number in ended {
             if self.connections.get(number).is_some_and(|it| it.flags.has_any(Flags::LEAVING)) {
-                self.close_for_drain(number);
+                self.close_leaving(number);
             } else {
                 self.gone(number, Counter::ClosedLost);
             }
@@ -193,6 +209,10 @@ impl<S: Socket> Shard<S> {
             self.lagged(number, member);
         }
         let Some(room) = self.rooms.get_mut(number) else { return };
+        #[cfg(test)]
+        if self.planted == Planted::BlockedForgotten {
+            room.set_blocked(Vec::new(), u64::MAX);
+        }
         room.release();
         if room.backlogged && room.backlog_bytes() <= self.settings.limits.backlog_bytes_max as u64 / 2 {
             room.backlogged = false;
@@ -241,6 +261,7 @@ impl<S: Socket> Shard<S> {
         };
         if let Some(end) = rest {
             connection.carry(room.window.between(connection.cursor, end));
+            self.counts.add_carried(end - connection.cursor);
         }
         let newest = room.window.newest_start().max(boundary);
         self.counts.add(counter, room.window.frames_between(boundary, newest));
@@ -386,6 +407,12 @@ fn catch_up<S: Socket>(connection: &mut Connection<S>, room: &LocalRoom, shard: 
 }
 
 impl<S: Socket> Connection<S> {
+    /// A member for whom the kernel may take more.
+    #[cfg(test)]
+    pub(crate) fn is_open_and_unblocked(&self) -> bool {
+        self.state == State::Open && !self.flags.has(Flags::BLOCKED)
+    }
+
     /// A member for whom the kernel takes no more.
     pub(crate) fn is_blocked_member(&self) -> bool {
         self.state == State::Open && self.flags.has(Flags::BLOCKED)

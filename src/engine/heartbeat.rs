@@ -4,7 +4,7 @@
 //! whose connection has gone, or notes another second, is stale. No timer per connection: four bytes.
 
 use super::clock::Nanos;
-use super::connection::{Flags, State};
+use super::connection::Flags;
 use super::metrics::Counter;
 use super::ring::Warmth;
 use super::shard::Shard;
@@ -102,7 +102,7 @@ impl<S: Socket> Shard<S> {
 
     fn examine(&self, number: u32) -> Verdict {
         let Some(connection) = self.connections.get(number) else { return Verdict::Gone(Counter::ClosedSilent) };
-        if connection.state == State::Closing {
+        if connection.is_ending() {
             return Verdict::Gone(Counter::Aborted);
         }
         let now_s = self.now.seconds();
@@ -130,10 +130,11 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    fn abort(&mut self, number: u32, counter: Counter) {
+    /// Drops a connection, and whatever the kernel still holds for it.
+    pub(crate) fn abort(&mut self, number: u32, counter: Counter) {
         if let Some(connection) = self.connections.get_mut(number) {
             connection.socket.abort();
-            if counter == Counter::Aborted {
+            if connection.is_ending() {
                 self.counts.add(Counter::Aborted, 1);
             }
         }

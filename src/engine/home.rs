@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::clock::Nanos;
 use super::command::Published;
 use super::directory::Room;
+use super::ending::Mark;
 use super::outbox::Outbox;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, MessageKind};
@@ -23,6 +24,8 @@ pub(crate) struct ToHome {
     pub(crate) frames: Vec<u8>,
     /// One per frame, in order.
     pub(crate) publications: Vec<Publication>,
+    /// Behind all publications.
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// One frame of [`ToHome`].
@@ -45,6 +48,8 @@ pub(crate) enum ToShard {
     Leave { room_id: u64, shard: usize },
     /// To the shard: what was published during one turn, room by room.
     Deliver(Vec<Chunk>),
+    /// To the shard: what was published before the mark has been delivered.
+    Marked(Mark),
     /// To the shard: answer.
     Probe(mpsc::Sender<usize>),
 }
@@ -75,7 +80,7 @@ pub(crate) struct Chunk {
 
 impl ToHome {
     pub(crate) fn len_bytes(&self) -> usize {
-        self.frames.len() + self.publications.len() * size_of::<Publication>()
+        self.frames.len() + self.publications.len() * size_of::<Publication>() + self.marks.len() * size_of::<Mark>()
     }
 }
 
@@ -139,6 +144,12 @@ impl Homes {
         }
         room.frames.extend_from_slice(frame);
         Some(room.number(publication.publisher, publication.published))
+    }
+
+    /// Sends a mark back, behind what was published until now.
+    pub(crate) fn mark(&mut self, mark: Mark, outbox: &mut Outbox) {
+        self.flush_room(mark.room_id, outbox);
+        outbox.deliver(mark.shard, ToShard::Marked(mark));
     }
 
     /// A shard has members from now on.

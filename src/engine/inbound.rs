@@ -21,13 +21,16 @@ use super::window::Publisher;
 use crate::protocol::frame::{self, DecodeLimits, MessageKind, ProtocolError, Sink};
 
 /// Bytes of messages that a shard takes in one turn: what follows goes out a turn later.
-const PUBLISHED_BYTES_PER_TURN: usize = 256 << 10;
+const PUBLISHED_BYTES_PER_TURN: usize = if cfg!(test) { 1_024 } else { 256 << 10 };
 
-/// What a message costs of it beside its payload.
+/// What a message costs of it beside its payload, and what a ping or a pong costs.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
 
+/// Bytes of answers to the pings of one read. A connection that takes no more gets one: the newest.
+const PONG_BYTES_PER_READ: usize = 4 << 10;
+
 /// Connections read in one turn: the fan-out has to go on.
-const READS_PER_TURN: usize = 256;
+const READS_PER_TURN: usize = if cfg!(test) { 4 } else { 256 };
 
 const MICRO: u64 = 1_000_000;
 
@@ -58,11 +61,17 @@ impl<S: Socket> Shard<S> {
 
     fn read_connection(&mut self, number: u32, bytes_left: &mut usize) {
         let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.state == State::Joining {
+            // The entry is an earlier connection's of the same number: what was reported of this one stays noted.
+            return;
+        }
         connection.flags.clear(Flags::QUEUED);
-        match connection.state {
-            State::Joining => return,
-            State::Closing => return self.discard(number),
-            State::Open => {}
+        if connection.state == State::Closing {
+            return self.discard(number);
+        }
+        if connection.is_ending() {
+            // When it closes, what is in its socket is thrown away.
+            return;
         }
         let unread = connection.extra.as_mut().map(|extra| std::mem::take(&mut extra.unread)).unwrap_or_default();
         if !unread.is_empty() {
@@ -77,8 +86,10 @@ impl<S: Socket> Shard<S> {
                 self.counts.add(Counter::BytesReceived, len as u64);
                 connection.heard_s = self.now.seconds();
                 connection.flags.clear(Flags::PINGED);
+                // An end that was reported together with the data is not reported again.
+                let drained = len < READ_BYTES && !connection.flags.has(Flags::HUNG_UP);
                 let consumed = self.decode(number, &mut buffer[..len], bytes_left);
-                let socket = if len < READ_BYTES { Socketful::Drained } else { Socketful::MayHoldMore };
+                let socket = if drained { Socketful::Drained } else { Socketful::MayHoldMore };
                 self.keep_unread(number, &buffer[consumed..len], socket);
             }
             Err(error) => match error.kind() {
@@ -99,7 +110,7 @@ impl<S: Socket> Shard<S> {
 
     /// Keeps what was received and not decoded, and comes back to it.
     fn keep_unread(&mut self, number: u32, rest: &[u8], socket: Socketful) {
-        let Some(connection) = self.connections.get_mut(number).filter(|it| it.state == State::Open) else { return };
+        let Some(connection) = self.connections.get_mut(number).filter(|it| !it.is_ending()) else { return };
         if !rest.is_empty() {
             connection.extra().unread = rest.to_vec();
         }
@@ -137,6 +148,7 @@ impl<S: Socket> Shard<S> {
             message_bytes_max: limits.message_bytes_max,
             message_fragments_max: limits.message_fragments_max,
         };
+        let blocked = connection.flags.has(Flags::BLOCKED);
         let mut unfinished = connection.extra.as_mut().and_then(|extra| extra.unfinished.take());
         let allowance = connection.extra.as_ref().and_then(|extra| extra.allowance);
         let mut received = Received {
@@ -154,17 +166,20 @@ impl<S: Socket> Shard<S> {
                 published: self.now,
             },
             published: false,
+            pongs: Vec::new(),
+            pongs_bytes_max: if blocked { 0 } else { PONG_BYTES_PER_READ },
             pong: None,
             ended: None,
         };
         let decoded = frame::decode(&mut unfinished, input, &decode_limits, &mut self.unfinished_left, &mut received);
-        let Received { allowance, published, pong, ended, .. } = received;
+        let Received { allowance, published, pongs, pong, ended, .. } = received;
         if published {
             connection.flags.set(Flags::PUBLISHED);
         }
         if unfinished.is_some() || pong.is_some() || allowance.is_some() || connection.extra.is_some() {
             let extra = connection.extra();
             (extra.unfinished, extra.allowance) = (unfinished, allowance);
+            extra.direct.extend_from_slice(&pongs);
             if let Some(pong) = pong
                 && extra.pong.replace(pong).is_some()
             {
@@ -172,7 +187,7 @@ impl<S: Socket> Shard<S> {
             }
             connection.settle();
         }
-        if connection.has_direct() && !connection.flags.has(Flags::BLOCKED) {
+        if connection.has_direct() && !blocked {
             self.serve(number);
         }
         self.end_if(number, decoded, ended).unwrap_or(input.len())
@@ -195,7 +210,7 @@ impl<S: Socket> Shard<S> {
                 counter: Counter::ClosedListenOnly,
             },
         };
-        self.close(number, &close);
+        self.end(number, close);
         None
     }
 
@@ -257,8 +272,19 @@ struct Received<'s> {
     home: usize,
     stamp: Stamp,
     published: bool,
+    /// Answers to all pings but the newest, encoded.
+    pongs: Vec<u8>,
+    pongs_bytes_max: usize,
+    /// The newest ping.
     pong: Option<Vec<u8>>,
     ended: Option<Ended>,
+}
+
+impl Received<'_> {
+    /// Takes what a message costs from what the turn may take.
+    fn charge(&mut self, payload_bytes: usize) {
+        *self.bytes_left = self.bytes_left.saturating_sub(payload_bytes + MESSAGE_OVERHEAD_BYTES);
+    }
 }
 
 impl Sink for Received<'_> {
@@ -276,7 +302,7 @@ impl Sink for Received<'_> {
             self.outbox.publish(self.home, kind, payload, self.stamp);
         }
         self.published = true;
-        *self.bytes_left = self.bytes_left.saturating_sub(payload.len() + MESSAGE_OVERHEAD_BYTES);
+        self.charge(payload.len());
         let allowed = self.allowance.as_mut().is_none_or(|allowance| {
             allowance.micro_messages = allowance.micro_messages.saturating_sub(MICRO);
             allowance.micro_messages >= MICRO
@@ -285,14 +311,20 @@ impl Sink for Received<'_> {
     }
 
     fn ping(&mut self, payload: &[u8]) -> ControlFlow<()> {
-        if self.pong.replace(payload.to_vec()).is_some() {
-            self.counts.add(Counter::DroppedPong, 1);
+        self.charge(0);
+        if let Some(older) = self.pong.replace(payload.to_vec()) {
+            if self.pongs.len() < self.pongs_bytes_max {
+                frame::encode_pong(&mut self.pongs, &older);
+            } else {
+                self.counts.add(Counter::DroppedPong, 1);
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn pong(&mut self, _payload: &[u8]) {
         // That something came is all that the heartbeat asks.
+        self.charge(0);
     }
 
     fn close(&mut self, code: Option<u16>, _reason: &str) {

@@ -10,6 +10,8 @@ use super::metrics::Counter;
 use super::ring::{Joining, LocalRoom};
 use super::settings::Echo;
 use super::shard::Shard;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::socket::Socket;
 use crate::protocol::frame::{self, CloseCode};
 
@@ -88,6 +90,8 @@ impl<S: Socket> Shard<S> {
     pub(crate) fn entered(&mut self, member: Entrant, room_id: u64, offset: u64) {
         // Everybody may have gone meanwhile, and the number may be that of another room, or of another stay in this one.
         let current = |room: &&mut LocalRoom| room.room.id == room_id && room.stay == member.stay;
+        #[cfg(test)]
+        let current = |room: &&mut LocalRoom| current(room) || self.planted == Planted::StaleEntered;
         let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
         for Joining { number, serial, joined } in room.entered(offset) {
             if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
@@ -100,6 +104,10 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
         (connection.place, connection.cursor) = room.add(number);
+        #[cfg(test)]
+        if self.planted == Planted::LapTooShort {
+            room.lap.forget_place();
+        }
         connection.state = State::Open;
         self.counts.add(Counter::Opened, 1);
         if let Some(joined) = joined {
@@ -125,18 +133,23 @@ impl<S: Socket> Shard<S> {
         let was = connection.state;
         connection.state = State::Closing;
         let (room_number, place) = (connection.room, connection.place);
-        if was == State::Open
+        #[cfg(test)]
+        let was_open = was == State::Open && self.planted != Planted::TornClose;
+        #[cfg(not(test))]
+        let was_open = was == State::Open;
+        if was_open
             && let Some(room) = self.rooms.get(room_number)
             && connection.flags.has(Flags::BLOCKED)
             && let Some(end) = room.window.frame_rest(connection.cursor)
         {
             connection.carry(room.window.between(connection.cursor, end));
+            self.counts.add_carried(end - connection.cursor);
         }
         if let Some(unfinished) = connection.extra.as_mut().and_then(|extra| extra.unfinished.take()) {
             self.unfinished_left += unfinished.held_bytes();
         }
         let extra = connection.extra();
-        (extra.unread, extra.pong, extra.allowance) = (Vec::new(), None, None);
+        (extra.unread, extra.pong, extra.allowance, extra.ending) = (Vec::new(), None, None, None);
         if was == State::Joining {
             // It has not even had the answer to its handshake: there is no WebSocket to close.
             extra.direct = Vec::new();
@@ -155,7 +168,8 @@ impl<S: Socket> Shard<S> {
             self.unfinished_left += unfinished.held_bytes();
         }
         if connection.state != State::Closing {
-            self.counts.add(counter, 1);
+            let ending = connection.extra.as_ref().and_then(|extra| extra.ending.as_ref());
+            self.counts.add(ending.map_or(counter, |close| close.counter), 1);
             self.leave_room(connection.room, (connection.state == State::Open).then_some(connection.place));
         }
     }
@@ -182,6 +196,10 @@ impl<S: Socket> Shard<S> {
 
     /// What the poller reported: the kernel takes more.
     pub(crate) fn writable(&mut self, number: u32) {
+        #[cfg(test)]
+        if self.planted == Planted::LostEdge {
+            return;
+        }
         if self.connections.get(number).is_some_and(|connection| connection.flags.has(Flags::BLOCKED)) {
             self.serve(number);
         }

@@ -82,6 +82,8 @@ counters! {
     ClosedListenOnly => "disconnects_total", "reason=\"listen_only\"";
     /// The drain closed it.
     ClosedDrain => "disconnects_total", "reason=\"drain\"";
+    /// The drain cut it off: its socket took no more until the drain's end.
+    ClosedDrainCut => "disconnects_total", "reason=\"drain_cut\"";
     /// The poller did not take the socket.
     ClosedPoller => "disconnects_total", "reason=\"poller\"";
     /// Closing connections that did not end in time and were aborted.
@@ -107,10 +109,21 @@ impl Counts {
         self.0[counter as usize] += count;
     }
 
+    /// Counts a publication as handed over whose last `rest_bytes` the connection carries itself from now on.
+    pub(crate) const fn add_carried(&mut self, rest_bytes: u64) {
+        self.add(Counter::Deliveries, 1);
+        self.add(Counter::BytesSent, rest_bytes);
+    }
+
     /// What `counter` stands at.
     #[must_use]
     pub const fn get(&self, counter: Counter) -> u64 {
         self.0[counter as usize]
+    }
+
+    /// Connections that did not end in order.
+    pub(crate) const fn aborted(&self) -> u64 {
+        self.get(Counter::Aborted) + self.get(Counter::ClosedDrainCut)
     }
 
     /// Adds what another shard counted.

@@ -21,6 +21,7 @@ mod command;
 mod connection;
 mod directory;
 mod drain;
+mod ending;
 mod fanout;
 mod handle;
 mod heartbeat;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::clock::Nanos;
+use super::ending::Mark;
 use super::home::{Chunk, Publication, ToHome, ToShard};
 use super::inbox::Peer;
 use super::window::Publisher;
@@ -64,6 +65,12 @@ impl Outbox {
         publishing.publications.push(Publication { room_id, publisher, published, frame_len });
     }
 
+    /// A mark behind what was published for this home until now.
+    pub(crate) fn mark(&mut self, home: usize, mark: Mark) {
+        debug_assert_ne!(home, self.own_shard, "a mark at home does not travel");
+        self.lanes[home].publishing.marks.push(mark);
+    }
+
     /// Publications for a shard.
     pub(crate) fn deliver_chunk(&mut self, shard: usize, chunk: Chunk) {
         self.lanes[shard].delivering.push(chunk);
@@ -106,7 +113,7 @@ impl Lane {
 
     fn flush(&mut self) {
         let Some(peer) = &self.peer else { return };
-        if !self.publishing.publications.is_empty() {
+        if !(self.publishing.publications.is_empty() && self.publishing.marks.is_empty()) {
             self.publishes.push_back(std::mem::take(&mut self.publishing));
         }
         if !self.delivering.is_empty() {

@@ -22,7 +22,11 @@ pub(crate) fn run(mut shard: Shard<TcpStream>, mut poll: Poll, clock: Clock) -> 
     let mut sleep_max = None;
     loop {
         poll_once(&shard, &mut poll, &mut events, sleep_max)?;
-        match shard.turn(clock.now(), events.iter().filter_map(ready)) {
+        let turn = shard.turn(clock.now(), events.iter().filter_map(ready));
+        if !shard.finished.is_empty() {
+            shard.record_finished(clock.now());
+        }
+        match turn {
             Turn::Again(longest) => sleep_max = longest,
             Turn::Ended => return Ok(()),
         }
@@ -52,8 +56,8 @@ fn ready(event: &mio::event::Event) -> Option<Ready> {
     }
     let number = u32::try_from(event.token().0).ok()?;
     // Errors and hang-ups come as readable: the read tells which.
-    let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-    Some(Ready { number, readable, writable: event.is_writable() })
+    let hung_up = event.is_read_closed() || event.is_error();
+    Some(Ready { number, readable: event.is_readable() || hung_up, hung_up, writable: event.is_writable() })
 }
 
 /// Puts the calling thread on the core for shard `number`, round robin over those that the process may use.

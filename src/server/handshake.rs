@@ -91,18 +91,32 @@ pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins) 
         }
         Err(error) => return Head::Refused(Refusal::new(400, format!("not an HTTP request: {error}"))),
     };
-    let target = request.path.unwrap_or_default();
+    let (authority, target) = split_target(request.path.unwrap_or_default());
     if !target.starts_with(WS_PREFIX) {
         return Head::Http;
     }
-    match accept(&request, target, origins) {
+    match accept(&request, authority, target, origins) {
         Ok((room, echo, answer)) => Head::Accepted { room, echo, answer, len_bytes },
         Err(refusal) => Head::Refused(refusal),
     }
 }
 
+/// Authority, if it names one, and path with query of a request's target (RFC 9112 §3.2: origin-form or absolute-form).
+fn split_target(target: &str) -> (Option<&str>, &str) {
+    for scheme in ["http://", "https://"] {
+        if let Some((start, rest)) = target.split_at_checked(scheme.len())
+            && start.eq_ignore_ascii_case(scheme)
+        {
+            let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            return (Some(authority), target);
+        }
+    }
+    (None, target)
+}
+
 fn accept(
     request: &httparse::Request<'_, '_>,
+    authority: Option<&str>,
     target: &str,
     origins: &AllowedOrigins,
 ) -> Result<(RoomName, Echo, Vec<u8>), Refusal> {
@@ -114,6 +128,8 @@ fn accept(
     }
     let fields = Fields(request.headers);
     let host = fields.only("Host")?.ok_or_else(|| Refusal::new(400, "Host is missing"))?;
+    // An authority in the target takes the field's place (RFC 9112 §3.2.2).
+    let host = authority.unwrap_or(host);
     if host.is_empty() {
         return Err(Refusal::new(400, "Host is empty"));
     }
@@ -270,6 +286,11 @@ mod tests {
         assert_eq!(with("/ws/chat", "/ws/chat?echo=2"), 400);
         assert_eq!(with("/ws/chat", "/ws/chat?x=1&echo=0"), 101);
         assert_eq!(with("/ws/chat", "/rooms/chat"), 0);
+        assert_eq!(with("/ws/chat", "http://example.com/ws/chat"), 101);
+        assert_eq!(with("/ws/chat", "HTTPS://example.com:443/ws/chat?echo=0"), 101);
+        assert_eq!(with("/ws/chat", "http:///ws/chat"), 400);
+        assert_eq!(with("/ws/chat", "http://example.com"), 0);
+        assert_eq!(with("/ws/chat", "ftp://example.com/ws/chat"), 0);
         assert_eq!(with("Host:", "Bad Field: x\r\nHost:"), 400);
         assert_eq!(status("\x16\x03\x01"), 400);
         assert_eq!(status("GET /ws/chat HTTP/1.1\r\nHost: x\r\n"), 1);
@@ -284,6 +305,10 @@ mod tests {
             assert_eq!(with(&format!("Origin: {origin}")), 403, "{origin}");
         }
         assert_eq!(with("Origin: http://example.com\r\nOrigin: http://example.com"), 400);
+        let absolute = GOOD.replace("/ws/chat", "http://other.com/ws/chat");
+        let with = |origin: &str| status(&absolute.replace("Host:", &format!("Origin: {origin}\r\nHost:")));
+        assert_eq!(with("http://other.com"), 101, "the target's authority counts");
+        assert_eq!(with("http://example.com"), 403, "the Host field does not");
     }
 
     #[test]

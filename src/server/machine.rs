@@ -64,6 +64,20 @@ impl Machine {
     }
 }
 
+/// Keeps the calling thread off the cores of the first `shards` shards, if that leaves any: a storm of connections then
+/// takes no time from a fan-out.
+pub(crate) fn leave_cores_to_shards(shards: usize) {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
+    let mut others = rustix::thread::CpuSet::new();
+    for core in (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).skip(shards) {
+        others.set(core);
+    }
+    if others.count() > 0 {
+        // Refused: then the kernel places the thread.
+        rustix::thread::sched_setaffinity(None, &others).ok();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Machine;

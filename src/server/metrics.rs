@@ -126,7 +126,7 @@ impl Text {
             let (shard, histogram) = (snapshot.shard, read(snapshot));
             for bound in BUCKETS_MICROS {
                 // From the very beginning: two neighbouring ranges may both count the values around their border.
-                let below = histogram.count_between(0, bound);
+                let below = histogram.count_between(0, bound).min(histogram.len());
                 let seconds = std::time::Duration::from_micros(bound).as_secs_f64();
                 self.line(&format!("{name}_bucket"), &format!("shard=\"{shard}\",le=\"{seconds}\""), below);
             }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use shardcast::engine::settings::Pinning;
 use shardcast::engine::{Drain, Drained, Engine};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 
 use super::config::Config;
 use super::front_door::{self, Door, DoorCounts, Reach};
-use super::machine::{BACKLOG, Machine};
+use super::machine::{self, BACKLOG, Machine};
 
 /// The drain did not get every connection closed in order.
 const EXIT_ABORTED: u8 = 3;
@@ -42,9 +43,15 @@ fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         config.files_reserved + shards * FILES_PER_SHARD + config.listen.len() * FILES_PER_LISTENER + FILES_OF_PROCESS;
     let limits = &mut config.engine.limits;
     limits.connections_max = limits.connections_max.min(machine.connections_max(reserved));
+    let pinning = config.engine.pinning;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads((machine.cores / 4).max(1))
         .thread_name("control")
+        .on_thread_start(move || {
+            if pinning == Pinning::Cores {
+                machine::leave_cores_to_shards(shards);
+            }
+        })
         .enable_all()
         .build()
         .context("the control runtime cannot be started")?;

@@ -76,7 +76,9 @@ def server():
     for key, value in RAISED_LIMITS.items():
         arguments += ["--set", f"{key}={value}"]
     print("autobahn:", *arguments, flush=True)
-    process = subprocess.Popen(arguments)
+    # Nothing of the caller's settings; SHARDCAST_BIN is none of the server's, which refuses what it does not know.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SHARDCAST_")}
+    process = subprocess.Popen(arguments, env=environment)
     try:
         wait_until_ready(process, address)
         yield address

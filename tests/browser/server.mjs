@@ -13,6 +13,11 @@ async function freePort() {
   return port;
 }
 
+/** The server refuses variables that look like its settings and are none, such as SHARDCAST_BIN. */
+function cleanEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SHARDCAST_")));
+}
+
 export class Server {
   static async start(program) {
     const server = new Server();
@@ -24,10 +29,8 @@ export class Server {
   }
 
   async startAgain() {
-    // The server refuses variables that look like its settings and are none, such as SHARDCAST_BIN.
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SHARDCAST_")));
     const listen = ["serve", "--listen", `127.0.0.1:${this.port}`];
-    const child = spawn(this.program, listen, { env, stdio: ["ignore", "ignore", "inherit"] });
+    const child = spawn(this.program, listen, { env: cleanEnvironment(), stdio: ["ignore", "ignore", "inherit"] });
     this.child = child;
     this.ended = new Promise((resolve) => {
       child.once("error", resolve);
@@ -40,6 +43,11 @@ export class Server {
       if (ended) throw new Error(`${this.program} serve: ended at once`);
       return answers();
     });
+  }
+
+  /** A console client of this server. */
+  client(command, ...args) {
+    return spawn(this.program, [command, ...args, "--server", this.url], { env: cleanEnvironment() });
   }
 
   /** Ends it as a crash would. */

@@ -8,7 +8,7 @@
 // and narrow forms beside it. Node 20; no package.
 
 import assert from "node:assert/strict";
-import { Chromium } from "./chromium.mjs";
+import { Chromium, until } from "./chromium.mjs";
 import { Server } from "./server.mjs";
 
 const ROOM = "browser-test#1";
@@ -78,6 +78,31 @@ async function push(pages, base) {
   await bothShow(pages, "binary, 3 bytes");
 }
 
+/** What a journal would write, line by line, reaches both pages and a console client at once, in order. */
+async function journal(pages, server) {
+  const lines = Array.from({ length: 20 }, (_, number) => `Nov 20 12:00:${String(number).padStart(2, "0")} host unit: event ${number}`);
+  const subscriber = server.client("subscribe", ROOM, "--count", String(lines.length));
+  let printed = "";
+  subscriber.stdout.on("data", (data) => (printed += data));
+  const subscribed = new Promise((resolve) => subscriber.once("close", resolve));
+  const members = async () => (await post(server.url, "is the console there?", "text/plain")).members;
+  // Its own question is among what the console client gets: it is in the room from the answer that counts three on.
+  await until("the console client is in the room", async () => (await members()) === 3);
+  const publisher = server.client("publish", ROOM);
+  const published = new Promise((resolve) => publisher.once("close", resolve));
+  for (const line of lines) {
+    publisher.stdin.write(`${line}\n`);
+    // The next is written when this one has arrived: no line waits for a buffer to fill.
+    await bothShow(pages, line);
+  }
+  publisher.stdin.end();
+  assert.equal(await published, 0);
+  assert.equal(await subscribed, 0);
+  const journalled = printed.split("\n").filter((line) => line.includes("host unit"));
+  assert.deepEqual(journalled, lines.slice(0, journalled.length));
+  assert.ok(journalled.length >= lines.length - 1, printed);
+}
+
 async function restart(pages, server) {
   await server.kill();
   for (const page of pages) await page.until("the loss is shown", `document.querySelector("#state").dataset.state === "waiting"`);
@@ -128,6 +153,7 @@ async function main() {
     await step("a push reaches both", push(pages, base));
     await pictures(pages[0], process.env.SCREENSHOT);
     for (const page of pages) assert.deepEqual(page.complaints, [], "the browser has nothing to complain about");
+    if (server) await step("a journal streams into both and a console client", journal(pages, server));
     if (server) await step("both come back after the server was killed", restart(pages, server));
     else console.log("skipped: the restart (it needs SHARDCAST_BIN)");
     await step("the list is bounded", bounded(pages, base));

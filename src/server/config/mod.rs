@@ -42,7 +42,8 @@ pub(crate) struct Config {
     /// Web pages that may connect, by the `Origin` that their browser sends, beside those of the server's own host.
     /// Exact: scheme, host and port. "*" stands for every page. Clients that send no `Origin` are not browsers and may connect.
     pub(crate) allowed_origins: AllowedOrigins,
-    /// What a client of the HTTP API has to present. Without it, the API publishes for nobody.
+    /// What a client that publishes over HTTP has to present, on listeners that others than this machine reach. Without it,
+    /// such listeners publish for nobody. Loopback listeners publish for everybody, except for who presents a wrong key.
     pub(crate) api_key: Option<Secret>,
     /// Open files of the process that connections may not use: kept for listeners, logs, the API.
     pub(crate) files_reserved: usize,

@@ -1,0 +1,62 @@
+//! The end of a member that published: what it sent before its last frame reaches it, like everybody, before its close.
+//!
+//! Its publications may still be on their way to their room's home and back. A [`Mark`] is sent after them, on the same
+//! queues; when it has come back, everything of this connection's is in the window, and the connection closes as soon as it
+//! has been offered that. Until then it is a member whose socket nobody reads. All of it has `close_time_max`.
+
+use super::connection::{Flags, State};
+use super::membership::Close;
+use super::shard::Shard;
+use super::socket::Socket;
+
+/// Goes from a connection's shard to its room's home and back, behind what was published before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) room_id: u64,
+    /// The connection's shard, its number there, and its serial.
+    pub(crate) shard: usize,
+    pub(crate) number: u32,
+    pub(crate) serial: u32,
+}
+
+impl<S: Socket> Shard<S> {
+    /// Closes a connection by its own doing: it broke a rule, or said goodbye.
+    pub(crate) fn end(&mut self, number: u32, close: Close) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        let Some(room) = self.rooms.get(connection.room).map(|room| &room.room) else { return };
+        if connection.state != State::Open || !connection.flags.has(Flags::PUBLISHED) {
+            return self.close(number, &close);
+        }
+        let mark = Mark { room_id: room.id, shard: self.own_number, number, serial: connection.serial };
+        let home = room.home;
+        connection.extra().ending = Some(Box::new(close));
+        if home == self.own_number {
+            self.homes.mark(mark, &mut self.outbox);
+        } else {
+            self.outbox.mark(home, mark);
+        }
+        self.schedule_abort(number);
+    }
+
+    /// The mark has come back: the connection closes when it has been offered everything up to now.
+    pub(crate) fn marked(&mut self, mark: Mark) {
+        let same = |serial| serial == mark.serial;
+        let Some(connection) = self.connections.get_mut(mark.number).filter(|it| same(it.serial)) else { return };
+        if connection.state != State::Open {
+            return;
+        }
+        connection.flags.set(Flags::LEAVING);
+        if !connection.flags.has(Flags::BLOCKED) {
+            self.serve(mark.number);
+        }
+    }
+
+    /// A leaving connection has everything: closes it, for its own reason or for the drain's.
+    pub(crate) fn close_leaving(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        match connection.extra.as_mut().and_then(|extra| extra.ending.take()) {
+            Some(close) => self.close(number, &close),
+            None => self.close_for_drain(number),
+        }
+    }
+}
