@@ -68,7 +68,7 @@ impl World {
             let (unreceived, unread) = (wire.unreceived(), wire.unread());
             let gone = wire.server_gone;
             drop(wire);
-            let waits = unreceived > 0 && !gone || unread > 0 && client.reads() || self.is_abandoned(number);
+            let waits = unreceived > 0 && !gone || (unread > 0 || gone) && client.reads() || self.is_abandoned(number);
             let unsent = client.reads() && !client.has_sent_all() && !gone;
             if waits || unsent {
                 return Some(format!("client {number}: {unreceived} unreceived, {unread} unread, unsent: {unsent}"));

@@ -180,7 +180,7 @@ impl World {
             Sleep::Until(at) => at,
             Sleep::Awake => Some(self.now),
         };
-        self.nodes.iter().filter_map(|node| deadline(node).max(Some(node.frozen_until))).min()
+        self.nodes.iter().filter_map(|node| deadline(node).map(|at| at.max(node.frozen_until))).min()
     }
 
     /// One turn of a shard, with what its poller reports.
