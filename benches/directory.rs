@@ -1,7 +1,7 @@
 //! A room by its name: what every publication from outside and every join begins with.
 //!
-//! Measured through [`Engine::members`] and a publication into a room that is not there, which are the lookup and little
-//! else: the hash of the name, a part of the map, the counter of a reference.
+//! Measured through [`Engine::members`] and a publication into a room that is not there, which are the lookup and
+//! little else: the hash of the name, a part of the map, the counter of a reference.
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

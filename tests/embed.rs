@@ -1,4 +1,5 @@
 //! The engine in somebody else's server: the example's own code, with WebSocket clients of another library.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to end it; the helpers are no test functions")]
 
 #[path = "../examples/embed/server.rs"]
 mod server;

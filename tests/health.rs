@@ -49,7 +49,10 @@ fn metrics_are_strict_prometheus_text_with_everything_promised() {
     }
     for (name, reasons) in [
         ("dropped_total", &["latest", "pong", "skip", "slow"][..]),
-        ("disconnects_total", &["client", "drain", "listen_only", "lost", "poller", "protocol", "silent", "slow"]),
+        (
+            "disconnects_total",
+            &["client", "drain", "drain_cut", "listen_only", "lost", "poller", "protocol", "silent", "slow"],
+        ),
         ("refused_total", &["handshake", "limit", "out_of_files", "timeout"]),
     ] {
         assert_eq!(metrics.label_values(name, "reason").into_iter().collect::<Vec<_>>(), reasons, "{name}");

@@ -1,8 +1,8 @@
 //! One room's fan-out, and beside it the floor: bare sockets, no engine, the same bytes in the same sends.
 //!
-//! A round is a burst of `K` messages that everybody gets; it ends when the last byte has been read. The time of a round
-//! is the wall's; the table at the end is the senders' CPU per delivery, which is what the engine is judged by. Every
-//! round's bytes are counted for every member; the first and the last round of a subject are compared byte for byte.
+//! A round is a burst of `K` messages that everybody gets; it ends when the last byte has been read. The time of a
+//! round is the wall's; the table at the end is the senders' CPU per delivery, which is what the engine is judged by.
+//! Every round's bytes are counted for every member; a subject's first and last round are compared byte for byte.
 #![expect(
     clippy::print_stdout,
     reason = "the CPU per delivery is a result too, and criterion measures the wall's time"

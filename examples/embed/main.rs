@@ -3,8 +3,8 @@
 //! ```text
 //! cargo run --example embed -- --listen 127.0.0.1:8081
 //! ```
-//! Then open a WebSocket to `/live/clock` for a tick a second, or to `/live/ANYTHING` for a room of your own. Ctrl-C ends
-//! it in order.
+//! Then open a WebSocket to `/live/clock` for a tick a second, or to `/live/ANYTHING` for a room of your own. Ctrl-C
+//! ends it in order.
 #![expect(clippy::print_stdout, reason = "this is a command: what it prints is what it is for")]
 
 mod server;
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let drain = Drain { spread: Duration::from_secs(1), code: 1001 };
     let report = |ticked: shardcast::Published, totals: shardcast::Totals| {
         println!(
-            "tick {} to {} members; {} connections, {} rooms, {} shards",
+            "ticked: offset {}, {} members; {} connections, {} rooms, {} shards",
             ticked.offset, ticked.members, totals.connections, totals.rooms, totals.shards
         );
     };

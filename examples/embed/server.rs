@@ -81,7 +81,7 @@ async fn answer(request: Request<Incoming>, engine: Engine, client: SocketAddr) 
     })
 }
 
-/// Answers the handshake. Who may come in (cookies, `Origin`) is the embedding server's to decide: here would be the place.
+/// Answers the handshake. Who may come in (cookies, `Origin`) is for the embedding server to decide: here is the place.
 fn enter(mut request: Request<Incoming>, engine: Engine, client: SocketAddr, room: RoomName) -> Answer {
     if !is_upgrade_request(&request) {
         return text(StatusCode::UPGRADE_REQUIRED, "this is a room: connect with a WebSocket client");

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! arguments → target (where the room is) ─┬─ publish:         input (stdin) → publisher (HTTP) → retry
-//!                                         └─ subscribe, chat: session (reconnects) → link (WebSocket) → output (stdout)
+//!                                         └─ subscribe, chat: session (reconnects) → link (WebSocket) → output
+//! (stdout)
 //! ```
 //! Standard output carries messages only; everything about the connection goes to standard error.
 
@@ -107,7 +108,8 @@ fn exit(result: Result<(), ClientError>) -> ExitCode {
     }
 }
 
-/// One status line on standard error; on a terminal it takes the place of a prompt. If standard error is closed, there is
+/// One status line on standard error; on a terminal it takes the place of a prompt. If standard error is closed, there
+/// is
 /// nobody to tell.
 fn notice(line: fmt::Arguments<'_>) {
     let mut stderr = std::io::stderr().lock();

@@ -40,7 +40,8 @@ impl Retry {
 
     /// Publishes; `what` names the publication in messages ("line 7").
     ///
-    /// An answer that got lost cannot be told from a publication that did: after a lost connection the same is sent again
+    /// An answer that got lost cannot be told from a publication that did: after a lost connection the same is sent
+    /// again
     /// and may then be in the room twice.
     ///
     /// # Errors

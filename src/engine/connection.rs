@@ -89,7 +89,8 @@ pub(crate) struct Extra {
     pub(crate) unfinished: Option<Box<Unfinished>>,
     /// Received bytes that are not decoded yet, because publishers have to wait.
     pub(crate) unread: Vec<u8>,
-    /// Bytes for this connection alone (handshake answer, ping, close, rest of a frame), `direct_sent` of which are out.
+    /// Bytes for this connection alone (handshake answer, ping, close, rest of a frame), `direct_sent` of which are
+    /// out.
     pub(crate) direct: Vec<u8>,
     pub(crate) direct_sent: usize,
     /// The newest ping that is not answered yet: one answer is kept, RFC 6455 §5.5.3 allows it.

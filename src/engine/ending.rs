@@ -1,7 +1,8 @@
 //! The end of a member that published: what it sent before its last frame reaches it, like everybody, before its close.
 //!
 //! Its publications may still be on their way to their room's home and back. A [`Mark`] is sent after them, on the same
-//! queues; when it has come back, everything of this connection's is in the window, and the connection closes as soon as it
+//! queues; when it has come back, everything of this connection's is in the window, and the connection closes as soon
+//! as it
 //! has been offered that. Until then it is a member whose socket nobody reads. All of it has `close_time_max`.
 
 use super::connection::{Flags, State};

@@ -11,6 +11,8 @@ use super::metrics::{Counter, record};
 use super::ring::{LocalRoom, Queued, Warmth};
 use super::settings::LagPolicy;
 use super::shard::{SLICE_SENDS, Shard};
+#[cfg(test)]
+use super::simulation::Planted;
 use super::socket::Socket;
 use super::window::Window;
 
@@ -61,7 +63,8 @@ impl<S: Socket> Shard<S> {
                 return;
             }
             self.gathering.pop();
-            // It may have been started since, because too much had gathered, or the number may be another room's by now.
+            // It may have been started since, because too much had gathered, or the number may be another room's by
+            // now.
             let due = |room: &&mut LocalRoom| room.queued == Queued::Gathering && room.not_before <= at;
             if let Some(room) = self.rooms.get_mut(number).filter(due) {
                 room.queued = Queued::Running;
@@ -102,10 +105,16 @@ impl<S: Socket> Shard<S> {
                 && !connection.flags.has_any(Flags::BLOCKED)
             {
                 cost = VISITS_PER_SEND;
+                #[cfg(test)]
+                let before = connection.cursor;
                 match offer(connection, &room.window, room.settings.lag, self.own_number, &mut tally) {
                     Sent::All if connection.flags.has_any(Flags::LEAVING) => tally.ended.push(number),
                     Sent::All => {}
                     Sent::Part(_) => {
+                        #[cfg(test)]
+                        if self.planted == Planted::PartForgotten {
+                            connection.cursor = before;
+                        }
                         connection.flags.set(Flags::BLOCKED);
                         room.block(number, connection.cursor);
                     }
@@ -201,6 +210,10 @@ impl<S: Socket> Shard<S> {
             self.lagged(number, member);
         }
         let Some(room) = self.rooms.get_mut(number) else { return };
+        #[cfg(test)]
+        if self.planted == Planted::BlockedForgotten {
+            room.set_blocked(Vec::new(), u64::MAX);
+        }
         room.release();
         if room.backlogged && room.backlog_bytes() <= self.settings.limits.backlog_bytes_max as u64 / 2 {
             room.backlogged = false;
@@ -249,6 +262,7 @@ impl<S: Socket> Shard<S> {
         };
         if let Some(end) = rest {
             connection.carry(room.window.between(connection.cursor, end));
+            self.counts.add_carried(end - connection.cursor);
         }
         let newest = room.window.newest_start().max(boundary);
         self.counts.add(counter, room.window.frames_between(boundary, newest));
@@ -394,6 +408,12 @@ fn catch_up<S: Socket>(connection: &mut Connection<S>, room: &LocalRoom, shard: 
 }
 
 impl<S: Socket> Connection<S> {
+    /// A member for whom the kernel may take more.
+    #[cfg(test)]
+    pub(crate) fn is_open_and_unblocked(&self) -> bool {
+        self.state == State::Open && !self.flags.has(Flags::BLOCKED)
+    }
+
     /// A member for whom the kernel takes no more.
     pub(crate) fn is_blocked_member(&self) -> bool {
         self.state == State::Open && self.flags.has(Flags::BLOCKED)

@@ -237,7 +237,8 @@ impl Engine {
         self.shared.shards.iter().min_by_key(load).expect("an engine has at least one shard")
     }
 
-    /// Publishes `payload` to everybody in `room`. Ready when it has its place in the room's order; waits while the room's
+    /// Publishes `payload` to everybody in `room`. Ready when it has its place in the room's order; waits while the
+    /// room's
     /// shards are behind.
     ///
     /// # Errors
@@ -352,7 +353,8 @@ impl Engine {
         }
     }
 
-    /// Waits until the shards' threads have ended, after [`Engine::shutdown`] or [`Engine::stop`], or because of an error.
+    /// Waits until the shards' threads have ended, after [`Engine::shutdown`] or [`Engine::stop`], or because of an
+    /// error.
     ///
     /// # Errors
     /// The poller of a shard failed.

@@ -1,6 +1,7 @@
 //! Who is still there: one wheel of seconds for all connections of a shard.
 //!
-//! Each connection stands in the slot of the second in which it is to be looked at, and notes that second itself; an entry
+//! Each connection stands in the slot of the second in which it is to be looked at, and notes that second itself; an
+//! entry
 //! whose connection has gone, or notes another second, is stale. No timer per connection: four bytes.
 
 use super::clock::Nanos;
@@ -37,6 +38,11 @@ impl Wheel {
         let due_s = due_s.clamp(self.second + 1, self.second + SLOTS - 1);
         self.slots[(due_s % SLOTS) as usize].push(number);
         due_s
+    }
+
+    /// Forgets everybody: nobody is left. Entries of connections that have gone would stay until their second comes.
+    pub(crate) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|slot| *slot = Vec::new());
     }
 
     /// The connections due in the next second up to `now_s`, if it has come.

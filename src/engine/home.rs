@@ -1,6 +1,7 @@
 //! The rooms whose order this shard decides.
 //!
-//! Whatever is published into a room comes to its home, which numbers it and passes it to the shards that have members. One
+//! Whatever is published into a room comes to its home, which numbers it and passes it to the shards that have members.
+//! One
 //! writer per room gives one order, without a lock. What came during one turn goes out as one chunk per room.
 
 use std::sync::Arc;

@@ -1,7 +1,9 @@
 //! From a socket's bytes to publications.
 //!
-//! A connection is read when the poller reported it, in turn with others, one read at a time. Whenever publishers have to
-//! wait (the fan-out is behind, an inbox is full, the connection has used its rate), reading stops where it is: the bytes
+//! A connection is read when the poller reported it, in turn with others, one read at a time. Whenever publishers have
+//! to
+//! wait (the fan-out is behind, an inbox is full, the connection has used its rate), reading stops where it is: the
+//! bytes
 //! stay, the kernel's buffer fills, and TCP slows the client down. Nothing is lost.
 
 use std::cmp::Reverse;
@@ -21,7 +23,7 @@ use super::window::Publisher;
 use crate::protocol::frame::{self, DecodeLimits, MessageKind, ProtocolError, Sink};
 
 /// Bytes of messages that a shard takes in one turn: what follows goes out a turn later.
-const PUBLISHED_BYTES_PER_TURN: usize = 256 << 10;
+const PUBLISHED_BYTES_PER_TURN: usize = if cfg!(test) { 1_024 } else { 256 << 10 };
 
 /// What a message costs of it beside its payload, and what a ping or a pong costs.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
@@ -33,7 +35,7 @@ const PONG_BYTES_PER_READ: usize = 4 << 10;
 const READ_BYTES_RATED: usize = 4 << 10;
 
 /// Connections read in one turn: the fan-out has to go on.
-const READS_PER_TURN: usize = 256;
+const READS_PER_TURN: usize = if cfg!(test) { 4 } else { 256 };
 
 const MICRO: u64 = 1_000_000;
 

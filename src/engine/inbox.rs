@@ -2,8 +2,10 @@
 //!
 //! | queue | filled by | emptied when | full |
 //! |---|---|---|---|
-//! | commands | front door, API, engine handle | publishers need not wait | cannot be: a slot is reserved first ([`Sender::reserve`]) |
-//! | publishes | shards, for rooms whose home this is | publishers need not wait | the sender keeps the entry and stops reading publishers |
+//! | commands | front door, API, engine handle | publishers need not wait | cannot be: a slot is reserved first
+//! ([`Sender::reserve`]) |
+//! | publishes | shards, for rooms whose home this is | publishers need not wait | the sender keeps the entry and stops
+//! reading publishers |
 //! | deliveries | homes, for rooms that this shard has members of | the fan-out's backlog allows | likewise |
 //!
 //! Deliveries wait for nothing but this shard's own fan-out, which waits for nobody: so they always move on, hence
@@ -97,7 +99,8 @@ pub(crate) struct Inbox<S> {
     bell: Arc<Bell>,
 }
 
-/// An inbox with room for `entries` in each queue, and for `bytes_max` in each queue from other shards (one entry may go
+/// An inbox with room for `entries` in each queue, and for `bytes_max` in each queue from other shards (one entry may
+/// go
 /// beyond it).
 pub(crate) fn inbox<S>(entries: usize, bytes_max: usize, waker: Box<dyn Wake>) -> (Sender<S>, Inbox<S>) {
     let entries = entries.clamp(1, COMMAND_SLOTS_MAX);

@@ -10,6 +10,8 @@ use super::metrics::Counter;
 use super::ring::{Joining, LocalRoom};
 use super::settings::Echo;
 use super::shard::Shard;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::socket::Socket;
 use crate::protocol::frame::{self, CloseCode};
 
@@ -86,8 +88,11 @@ impl<S: Socket> Shard<S> {
 
     /// The home knows this shard: whoever waited for it is a member now.
     pub(crate) fn entered(&mut self, member: Entrant, room_id: u64, offset: u64) {
-        // Everybody may have gone meanwhile, and the number may be that of another room, or of another stay in this one.
+        // Everybody may have gone meanwhile, and the number may be that of another room, or of another stay in this
+        // one.
         let current = |room: &&mut LocalRoom| room.room.id == room_id && room.stay == member.stay;
+        #[cfg(test)]
+        let current = |room: &&mut LocalRoom| current(room) || self.planted == Planted::StaleEntered;
         let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
         for Joining { number, serial, joined } in room.entered(offset) {
             if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
@@ -100,6 +105,10 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
         (connection.place, connection.cursor) = room.add(number);
+        #[cfg(test)]
+        if self.planted == Planted::LapTooShort {
+            room.lap.forget_place();
+        }
         connection.state = State::Open;
         self.counts.add(Counter::Opened, 1);
         if let Some(joined) = joined {
@@ -125,12 +134,17 @@ impl<S: Socket> Shard<S> {
         let was = connection.state;
         connection.state = State::Closing;
         let (room_number, place) = (connection.room, connection.place);
-        if was == State::Open
+        #[cfg(test)]
+        let was_open = was == State::Open && self.planted != Planted::TornClose;
+        #[cfg(not(test))]
+        let was_open = was == State::Open;
+        if was_open
             && let Some(room) = self.rooms.get(room_number)
             && connection.flags.has(Flags::BLOCKED)
             && let Some(end) = room.window.frame_rest(connection.cursor)
         {
             connection.carry(room.window.between(connection.cursor, end));
+            self.counts.add_carried(end - connection.cursor);
         }
         if let Some(unfinished) = connection.extra.as_mut().and_then(|extra| extra.unfinished.take()) {
             self.unfinished_left += unfinished.held_bytes();
@@ -151,6 +165,9 @@ impl<S: Socket> Shard<S> {
     /// Forgets a connection whose stream is gone, or is to be aborted.
     pub(crate) fn gone(&mut self, number: u32, counter: Counter) {
         let Some(connection) = self.connections.remove(number) else { return };
+        if self.connections.len() == 0 {
+            self.wheel.clear();
+        }
         if let Some(unfinished) = connection.extra.as_ref().and_then(|extra| extra.unfinished.as_ref()) {
             self.unfinished_left += unfinished.held_bytes();
         }
@@ -183,6 +200,10 @@ impl<S: Socket> Shard<S> {
 
     /// What the poller reported: the kernel takes more.
     pub(crate) fn writable(&mut self, number: u32) {
+        #[cfg(test)]
+        if self.planted == Planted::LostEdge {
+            return;
+        }
         if self.connections.get(number).is_some_and(|connection| connection.flags.has(Flags::BLOCKED)) {
             self.serve(number);
         }

@@ -109,6 +109,12 @@ impl Counts {
         self.0[counter as usize] += count;
     }
 
+    /// Counts a publication as handed over whose last `rest_bytes` the connection carries itself from now on.
+    pub(crate) const fn add_carried(&mut self, rest_bytes: u64) {
+        self.add(Counter::Deliveries, 1);
+        self.add(Counter::BytesSent, rest_bytes);
+    }
+
     /// What `counter` stands at.
     #[must_use]
     pub const fn get(&self, counter: Counter) -> u64 {

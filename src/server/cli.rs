@@ -32,7 +32,8 @@ Exit codes:
 ///
 /// Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(name = "shardcast", version = VERSION.as_str(), after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(name = "shardcast", version = VERSION.as_str(), after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -1,4 +1,5 @@
-//! Where connections come in: accept, read the head of the first request, and pass the socket on, to a shard or to HTTP.
+//! Where connections come in: accept, read the head of the first request, and pass the socket on, to a shard or to
+//! HTTP.
 //!
 //! Runs on the control runtime, so a storm of connections costs the shards nothing but the joins themselves.
 
@@ -200,7 +201,8 @@ async fn read_head(stream: &TcpStream, door: &Door) -> io::Result<(Vec<u8>, Head
     }
 }
 
-/// Says why, and waits until the client has read it: a close with unread input would reset the stream and take the answer
+/// Says why, and waits until the client has read it: a close with unread input would reset the stream and take the
+/// answer
 /// with it (RFC 9112 §9.6).
 async fn refuse(mut stream: TcpStream, refusal: &Refusal, permit: Permit) {
     let answered = async {

@@ -26,7 +26,8 @@ impl Machine {
         let limit = getrlimit(Resource::Nofile);
         // Refused: then the present limit is what there is.
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).ok();
-        // Huge pages would round a few KiB of connections up to 2 MiB: 0.41 against 0.16 KiB each (design). Refused: so be it.
+        // Huge pages would round a few KiB of connections up to 2 MiB: 0.41 against 0.16 KiB each (design). Refused: so
+        // be it.
         rustix::thread::disable_transparent_huge_pages(true).ok();
         let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
         Self {
@@ -55,7 +56,10 @@ impl Machine {
         });
         if let Some(somaxconn) = self.somaxconn {
             lines.push(if somaxconn < BACKLOG {
-                format!("somaxconn    {somaxconn}, a storm of connections overflows it; more: sysctl -w net.core.somaxconn={BACKLOG}")
+                format!(
+                    "somaxconn    {somaxconn}, a storm of connections overflows it; more: \
+                     sysctl -w net.core.somaxconn={BACKLOG}"
+                )
             } else {
                 format!("somaxconn    {somaxconn}")
             });

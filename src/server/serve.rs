@@ -127,7 +127,8 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// SIGTERM comes from whatever will start the server again: 1012, service restart. SIGINT from somebody who ends it:
+    /// SIGTERM comes from whatever will start the server again: 1012, service restart. SIGINT from somebody who ends
+    /// it:
     /// 1001, going away.
     async fn next(&mut self) -> Told {
         tokio::select! {

@@ -1,7 +1,8 @@
 //! What to do when the process has no file left: neither spin nor die.
 //!
 //! One file is kept open for nothing. When an accept fails for want of a file, it is closed, the waiting connection is
-//! accepted in its place and closed at once, and the file is opened again: the client learns that it is refused instead of
+//! accepted in its place and closed at once, and the file is opened again: the client learns that it is refused instead
+//! of
 //! waiting in the kernel's queue. Then the accept loop pauses, longer each time, at most [`PAUSE_MAX`].
 
 use std::fs::File;

@@ -14,7 +14,7 @@ pub(crate) use http::{Answer, Http};
 pub(crate) use metrics::Metrics;
 pub(crate) use process::Process;
 pub(crate) use rustix::process::Signal;
-pub(crate) use server::Server;
+pub(crate) use server::{Server, url_address};
 pub(crate) use websocket::{Client, Event, Joining, Writer, frame};
 
 /// Whatever takes longer hangs. Nothing is asserted about time below it.

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -14,6 +15,7 @@ pub(crate) struct Process {
     stdin: Option<ChildStdin>,
     lines: Mutex<Receiver<String>>,
     errors: Arc<Mutex<String>>,
+    error_reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -31,13 +33,13 @@ impl Process {
         let stderr = child.stderr.take().expect("stderr is a pipe");
         let errors = Arc::new(Mutex::new(String::new()));
         let collected = Arc::clone(&errors);
-        std::thread::spawn(move || collect(stderr, &collected));
+        let error_reader = std::thread::spawn(move || collect(stderr, &collected));
         let (tell, lines) = mpsc::channel();
         std::thread::spawn(move || {
             // The test may have seen enough.
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| tell.send(line)).ok();
         });
-        Self { child, stdin, lines: Mutex::new(lines), errors }
+        Self { child, stdin, lines: Mutex::new(lines), errors, error_reader: Some(error_reader) }
     }
 
     /// The next line of standard output; `None` at its end.
@@ -63,6 +65,14 @@ impl Process {
     /// What went to standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.lock().expect("the reader does not panic").clone()
+    }
+
+    /// All that goes to standard error.
+    pub(crate) fn errors_to_end(&mut self) -> String {
+        if let Some(reader) = self.error_reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
+        self.errors()
     }
 
     /// Writes to standard input.

@@ -49,7 +49,7 @@ impl Server {
             let answer = http.try_request("GET", "/health/ready", &[], b"").ok()?;
             (answer.status == 200).then_some(())
         });
-        while self.announced.last().is_none_or(|line| !line.contains("connections")) {
+        while self.announced.last().is_none_or(|line| !line.trim_start().starts_with("connections")) {
             let line = self.process.line();
             self.announced.push(line);
         }

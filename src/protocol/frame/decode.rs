@@ -14,7 +14,8 @@ use super::{DecodeLimits, MessageKind, Sink, utf8};
 /// on with them after a `Break`; what follows a close frame is to be ignored.
 ///
 /// `unfinished` is the connection's from call to call, `None` at first and whenever nothing is unfinished. `budget` is
-/// what unfinished data may still occupy: `budget` and [`Unfinished::held_bytes`] together stay the same. A message that
+/// what unfinished data may still occupy: `budget` and [`Unfinished::held_bytes`] together stay the same. A message
+/// that
 /// lies in `input` in one frame is neither copied nor charged.
 ///
 /// O(input), besides the copies of a growing message, which are amortised.

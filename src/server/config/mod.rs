@@ -1,7 +1,8 @@
 //! The settings of the binary: from a file, the environment and the command line, the later the stronger.
 //!
 //! A setting is a field: of [`Config`] or of what it holds. Its documentation is the field's, its default that of the
-//! struct, and one line in `table` gives it a kind and bounds. Key, variable, reference file and problems follow from these.
+//! struct, and one line in `table` gives it a kind and bounds. Key, variable, reference file and problems follow from
+//! these.
 
 mod docs;
 mod file;
@@ -40,10 +41,13 @@ pub(crate) struct Config {
     /// How long connections have to leave after SIGTERM or SIGINT, before the rest is cut off.
     pub(crate) drain: Duration,
     /// Web pages that may connect, by the `Origin` that their browser sends, beside those of the server's own host.
-    /// Exact: scheme, host and port. "*" stands for every page. Clients that send no `Origin` are not browsers and may connect.
+    /// Exact: scheme, host and port. "*" stands for every page. Clients that send no `Origin` are not browsers and may
+    /// connect.
     pub(crate) allowed_origins: AllowedOrigins,
-    /// What a client that publishes over HTTP has to present, on listeners that others than this machine reach. Without it,
-    /// such listeners publish for nobody. Loopback listeners publish for everybody, except for who presents a wrong key.
+    /// What a client that publishes over HTTP has to present, on listeners that others than this machine reach. Without
+    /// it,
+    /// such listeners publish for nobody. Loopback listeners publish for everybody, except for who presents a wrong
+    /// key.
     pub(crate) api_key: Option<Secret>,
     /// Open files of the process that connections may not use: kept for listeners, logs, the API.
     pub(crate) files_reserved: usize,

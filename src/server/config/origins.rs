@@ -9,7 +9,8 @@ pub(crate) enum AllowedOrigins {
     Listed(Vec<WebOrigin>),
 }
 
-/// Scheme, host and port of a page (RFC 6454), in lower case and with the port left out where it is the scheme's default.
+/// Scheme, host and port of a page (RFC 6454), in lower case and with the port left out where it is the scheme's
+/// default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WebOrigin(String);
 
@@ -45,7 +46,8 @@ impl WebOrigin {
 }
 
 impl AllowedOrigins {
-    /// Whether a request may connect that came with these `Origin` and `Host` headers. No `Origin`: not a browser, allowed.
+    /// Whether a request may connect that came with these `Origin` and `Host` headers. No `Origin`: not a browser,
+    /// allowed.
     pub(crate) fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
         let (Self::Listed(listed), Some(origin)) = (self, origin) else {
             return true;
@@ -57,7 +59,8 @@ impl AllowedOrigins {
     }
 }
 
-/// Whether `host`, a `Host` header, names the page's own server. The scheme is the page's: a proxy may end TLS before us.
+/// Whether `host`, a `Host` header, names the page's own server. The scheme is the page's: a proxy may end TLS before
+/// us.
 fn same_host(origin: &WebOrigin, host: &str) -> bool {
     let scheme = origin.as_str().split("://").next().unwrap_or_default();
     WebOrigin::parse(&format!("{scheme}://{host}")).is_some_and(|own| own.authority() == origin.authority())

@@ -50,7 +50,8 @@ impl Raw {
         }
     }
 
-    /// Each entry of a list, as `parse` reads it. Commas part the entries of a loose one, blanks around them do not count.
+    /// Each entry of a list, as `parse` reads it. Commas part the entries of a loose one, blanks around them do not
+    /// count.
     pub(super) fn each<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Refused> {
         let entries: Vec<(Option<&str>, String)> = match self {
             Self::List(items) => items.iter().map(|item| (item.text(), item.shown())).collect(),

@@ -52,7 +52,8 @@ fn fields() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().filter(|setting| setting.section == SECTION).map(|setting| setting.field)
 }
 
-/// The pattern of `table`, unless it is missing, no room can match it, or every room that does is taken by a `known` one.
+/// The pattern of `table`, unless it is missing, no room can match it, or every room that does is taken by a `known`
+/// one.
 fn pattern(table: &RoomsTable, known: &[(String, Origin)], problems: &mut Vec<Problem>) -> Option<String> {
     const ALLOWED: &str = r#"the name of a room, in which each * stands for any number of bytes, such as "prices.*""#;
     let Some(entry) = table.entries.iter().find(|entry| entry.key == PATTERN) else {

@@ -70,7 +70,8 @@ macro_rules! settings {
     ($($section:literal $owner:ident $place:tt $(besides [$($part:ident),*])? {
         $($field:ident: $kind:expr,)*
     })*) => {
-        $(const _: fn(&$owner) = |$owner { $($field: _,)* $($($part: _,)*)? }| ();)* // A field without a line below? Add it.
+        // A field without a line below? Add it.
+        $(const _: fn(&$owner) = |$owner { $($field: _,)* $($($part: _,)*)? }| ();)*
 
         /// Every setting, in the order of the file.
         pub(super) static SETTINGS: &[Setting] = &[$($(Setting {

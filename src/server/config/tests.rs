@@ -143,7 +143,8 @@ fn values_that_do_not_go_together() {
         (
             "[limits]\nmessage_bytes_max = \"2MiB\"",
             &[],
-            "2: room.window_bytes_max is \"1MiB\"; must be at least limits.message_bytes_max, which is \"2MiB\" (set here)",
+            "2: room.window_bytes_max is \"1MiB\"; must be at least limits.message_bytes_max, \
+             which is \"2MiB\" (set here)",
         ),
         (
             "[[rooms]]\npattern = \"a\"\nwindow_bytes_max = \"5MiB\"",

@@ -163,7 +163,13 @@ proptest! {
 
     /// Narrow limits and a budget that runs out.
     #[test]
-    fn narrow_limits(wire in nearly_frames(), cuts in vec(any::<usize>(), 0..10), bytes in 0_usize..200, fragments in 0_u32..4, budget in 0_usize..600) {
+    fn narrow_limits(
+        wire in nearly_frames(),
+        cuts in vec(any::<usize>(), 0..10),
+        bytes in 0_usize..200,
+        fragments in 0_u32..4,
+        budget in 0_usize..600,
+    ) {
         let limits = DecodeLimits { message_bytes_max: bytes, message_fragments_max: fragments };
         let mut client = Client::new(limits, budget);
         for piece in pieces(&wire, &cuts) {

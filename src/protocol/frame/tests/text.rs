@@ -63,7 +63,8 @@ fn nearly_text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => "\\PC{0,40}".prop_map(String::into_bytes),
         2 => any::<char>().prop_map(|c| c.to_string().into_bytes()),
-        1 => proptest::sample::select(vec![0x80, 0xbf, 0xc0, 0xc2, 0xe0, 0xed, 0xf0, 0xf4, 0xf5, 0xff]).prop_map(|b| vec![b]),
+        1 => proptest::sample::select(vec![0x80, 0xbf, 0xc0, 0xc2, 0xe0, 0xed, 0xf0, 0xf4, 0xf5, 0xff])
+            .prop_map(|b| vec![b]),
         1 => any::<char>().prop_map(|c| {
             let mut bytes = c.to_string().into_bytes();
             bytes.pop();
@@ -79,7 +80,11 @@ proptest! {
     /// The verdict on a text in fragments, in reads of any size, is the standard library's; the refusal comes with the
     /// first byte that is impossible.
     #[test]
-    fn the_verdict_is_the_standard_librarys(payload in nearly_text(), cut in any::<prop::sample::Index>(), chunk in 1_usize..40) {
+    fn the_verdict_is_the_standard_librarys(
+        payload in nearly_text(),
+        cut in any::<prop::sample::Index>(),
+        chunk in 1_usize..40,
+    ) {
         let cut = cut.index(payload.len() + 1);
         let wire = [frame(0x01, &payload[..cut]), frame(0x80, &payload[cut..])].concat();
         let header = |length: usize| if length < 126 { 6 } else { 8 };

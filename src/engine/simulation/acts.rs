@@ -1,0 +1,269 @@
+//! What may happen next.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::client::{Client, Newcomer, Temper};
+use super::oracle::Reply;
+use super::reader::Id;
+use super::socket::{FakeSocket, Wire, lock};
+use super::world::World;
+use crate::engine::admission::Permit;
+use crate::engine::clock::Nanos;
+use crate::engine::command::{Command, Drain, Join};
+use crate::engine::settings::Echo;
+use crate::engine::shard::Ready;
+use crate::protocol::frame::MessageKind;
+
+/// Publishers of the API have numbers from here on, by room name.
+pub(super) const OUTSIDE: u32 = 1_000_000;
+
+impl World {
+    /// Something happens.
+    pub(super) fn act(&mut self) {
+        self.step += 1;
+        match self.random.below(1_000) {
+            0..420 => self.some_turn(),
+            420..500 => self.pass_time(),
+            500..560 => self.join(),
+            560..640 => self.publish_outside(),
+            640..646 => self.churn(),
+            646..650 => self.freeze(),
+            650..655 => self.burst(),
+            _ => self.some_client_acts(),
+        }
+    }
+
+    fn some_turn(&mut self) {
+        let runnable = self.runnable();
+        if self.random.one_in(30) || runnable.is_empty() {
+            let number = self.random.below(self.nodes.len());
+            if self.nodes[number].frozen_until <= self.now {
+                let ready = Ready {
+                    number: u32::try_from(self.random.below(8)).expect("small"),
+                    readable: self.random.one_in(2),
+                    hung_up: false,
+                    writable: self.random.one_in(2),
+                };
+                self.turn(number, Some(ready));
+            }
+            return;
+        }
+        let number = self.random.pick(&runnable);
+        for _ in 0..self.random.pick(&[1, 1, 2, 6]) {
+            self.turn(number, None);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let nanos_max = self.random.pick(&[5_000, 1_000_000, 4_000_000, 100_000_000]);
+        self.now.0 += self.random.next() % nanos_max;
+        if self.random.one_in(12) {
+            self.tend();
+            self.now.0 += self.random.next() % 2_000_000_000;
+            self.tend();
+        }
+    }
+
+    /// Time goes by slowly enough for everybody who can to answer, and for every shard to look at its timers.
+    pub(super) fn tend(&mut self) {
+        for _ in 0..3 {
+            for number in 0..self.clients.len() {
+                if self.clients[number].reads() && self.clients[number].temper != Temper::Sluggish {
+                    self.read(number, usize::MAX);
+                    self.clients[number].send(usize::MAX);
+                }
+            }
+            for _ in 0..20 {
+                for number in self.runnable() {
+                    self.turn(number, None);
+                }
+            }
+        }
+    }
+
+    fn live(&self, is: impl Fn(&Client) -> bool) -> Vec<usize> {
+        (0..self.clients.len()).filter(|number| !self.clients[*number].over && is(&self.clients[*number])).collect()
+    }
+
+    pub(super) fn join(&mut self) {
+        if self.live(|_| true).len() < self.clients_max {
+            let (name, shard) = (self.random.below(self.names.len()), self.random.below(self.nodes.len()));
+            self.join_at(name, shard);
+        }
+    }
+
+    fn join_at(&mut self, name: usize, shard: usize) {
+        let tempers = [Temper::Perfect, Temper::Perfect, Temper::Steady, Temper::Sluggish];
+        let temper = if self.random.one_in(20) { Temper::Stalled } else { self.random.pick(&tempers) };
+        let (capacity, short) = match temper {
+            Temper::Perfect => (1 << 30, None),
+            _ => (self.random.between(1, 900), self.random.one_in(2).then(|| self.random.between(2, 20))),
+        };
+        let id = u32::try_from(self.clients.len()).expect("few");
+        let greeting = if self.random.one_in(5) { Vec::new() } else { format!("hello {id}\n").into_bytes() };
+        let mut wire = Wire::new(capacity, short, self.random.fork(), greeting.len());
+        wire.refuses_poller = self.random.one_in(150);
+        let wire = Arc::new(Mutex::new(wire));
+        let (terms, node) = (self.terms(name), &self.nodes[shard]);
+        let Some(slot) = node.sender.try_reserve() else { return };
+        let Ok(room) = self.directory.join(&self.names[name]) else { return };
+        let echo = !self.random.one_in(5);
+        let newcomer = Newcomer {
+            id,
+            name,
+            room_id: room.id,
+            shard,
+            echo,
+            temper,
+            terms,
+            greeting: greeting.clone(),
+            wire: Arc::clone(&wire),
+        };
+        let mut client = Client::new(newcomer, self.now, self.step);
+        client.draining = self.draining;
+        client.excused = node.frozen_until > self.now;
+        if self.random.one_in(6) && !client.terms.listen_only {
+            client.publish(&mut self.random);
+        }
+        let unread_max = self.random.below(200);
+        let join = Join {
+            socket: FakeSocket::new(wire),
+            room,
+            permit: Permit::uncounted(),
+            greeting,
+            unread: client.take_unread(unread_max),
+            echo: if echo { Echo::On } else { Echo::Off },
+            joined: None,
+        };
+        assert!(slot.send(Command::Join(Box::new(join))).is_ok(), "the shard has not ended");
+        self.clients.push(client);
+    }
+
+    fn publish_outside(&mut self) {
+        let name = self.random.below(self.names.len());
+        let Some(room) = self.directory.get(&self.names[name]) else { return };
+        let by = OUTSIDE + u32::try_from(name).expect("few");
+        for _ in 0..self.random.pick(&[1, 1, 3, 20]) {
+            let Some(slot) = self.nodes[room.home].sender.try_reserve() else { return };
+            let id = Id { by, number: self.outside[name] };
+            self.outside[name] += 1;
+            let (tell, reply) = oneshot::channel();
+            let kind = if id.is_text() { MessageKind::Text } else { MessageKind::Binary };
+            let payload = Bytes::from(id.payload());
+            let command = Command::Publish { room: Arc::clone(&room), kind, payload, reply: tell };
+            assert!(slot.send(command).is_ok(), "the shard has not ended");
+            self.asked.push((Reply { id, room_id: room.id, offset: 0 }, reply));
+        }
+    }
+
+    /// A room empties at once, and fills again before all of the engine knows.
+    fn churn(&mut self) {
+        let name = self.random.below(self.names.len());
+        let spared = self.random.pick(&[1, 2, 1_000]);
+        for number in self.live(|client| client.name == name) {
+            if !self.random.one_in(spared) {
+                continue;
+            }
+            let client = &mut self.clients[number];
+            match self.random.below(3) {
+                0 => client.close(&mut self.random),
+                1 => client.end(),
+                _ => client.reset(),
+            }
+            client.send(usize::MAX);
+        }
+        for _ in 0..self.random.below(30) {
+            if self.random.one_in(3) {
+                self.some_turn();
+            }
+            self.join();
+        }
+    }
+
+    /// A shard's thread does not run for a while.
+    fn freeze(&mut self) {
+        let number = self.random.below(self.nodes.len());
+        let until = self.now.after(Duration::from_millis(self.random.pick(&[1, 50, 2_000, 15_000])));
+        self.nodes[number].frozen_until = until;
+        for client in &mut self.clients {
+            client.excused |= client.shard == number;
+        }
+    }
+
+    /// Everybody has something to say.
+    fn burst(&mut self) {
+        for number in self.live(|client| client.stays() && !client.terms.listen_only) {
+            for _ in 0..self.random.below(12) {
+                self.clients[number].publish(&mut self.random);
+            }
+            self.clients[number].send(usize::MAX);
+        }
+    }
+
+    fn some_client_acts(&mut self) {
+        let live = self.live(|_| true);
+        if live.is_empty() {
+            return self.join();
+        }
+        let number = self.random.pick(&live);
+        let client = &mut self.clients[number];
+        let random = &mut self.random;
+        match random.below(100) {
+            0..40 if client.reads() => {
+                let max = if client.temper == Temper::Sluggish { random.below(200) } else { usize::MAX };
+                self.read(number, max);
+            }
+            40..70 => {
+                let max = random.pick(&[1, 3, 10, 50, usize::MAX, usize::MAX]);
+                client.send(max);
+            }
+            70..92 if !client.terms.listen_only => {
+                for _ in 0..random.pick(&[1, 1, 1, 2, 10]) {
+                    client.publish(random);
+                }
+            }
+            92..96 => client.ping(random),
+            96 if random.one_in(6) => client.publish(random),
+            96 if random.one_in(6) => client.offend(),
+            97 if random.one_in(2) => client.close(random),
+            98 if random.one_in(3) => client.end(),
+            99 if random.one_in(3) => client.reset(),
+            _ => {}
+        }
+    }
+
+    /// Tells every shard to send its connections away.
+    pub(super) fn start_drain(&mut self) {
+        let code = self.random.pick(&[1001, 1012]);
+        let spread = Duration::from_millis(self.random.pick(&[0, 30, 500]));
+        self.draining = Some(code);
+        for client in &mut self.clients {
+            client.draining = Some(code);
+        }
+        for number in 0..self.nodes.len() {
+            while self.nodes[number].sender.try_reserve().is_none() {
+                self.now = self.now.max(self.nodes[number].frozen_until);
+                for number in self.runnable() {
+                    self.turn(number, None);
+                }
+            }
+            let slot = self.nodes[number].sender.try_reserve().expect("there was one");
+            let (tell, drained) = oneshot::channel();
+            assert!(slot.send(Command::Drain(Drain { spread, code }, tell)).is_ok(), "the shard has not ended");
+            self.drains.push(drained);
+        }
+    }
+
+    /// When the clock stands.
+    pub(super) fn is_abandoned(&self, number: usize) -> bool {
+        lock(&self.clients[number].wire).is_left_by_client()
+    }
+
+    pub(super) fn wait_until(&mut self, at: Nanos) {
+        self.now = self.now.max(at);
+    }
+}

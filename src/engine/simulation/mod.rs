@@ -1,0 +1,122 @@
+//! The engine in a world of our own: a seed decides everything, and an oracle looks at what the clients got.
+//!
+//! The very [`Shard`](super::shard::Shard) runs here, in one thread, with sockets, a poller and a clock that the world
+//! owns. `SIMULATION_SEED=7 cargo test --lib simulation` runs one seed; `SIMULATION_SEEDS=100000` runs more than usual.
+//! Bugs planted on purpose ([`Planted`]) show that the oracle would see them.
+
+mod acts;
+mod client;
+mod oracle;
+mod quiet;
+mod random;
+mod reader;
+mod socket;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use world::World;
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    Nothing,
+    /// After a partial send the next one begins where the partial one began.
+    PartForgotten,
+    /// A member that comes during a lap is not counted in: the lap ends one place early.
+    LapTooShort,
+    /// An answer of the home to an earlier stay in a room is taken for one to the present stay.
+    StaleEntered,
+    /// A connection that is closed in the middle of a frame does not get the rest of it.
+    TornClose,
+    /// A window forgets what blocked members have not had.
+    BlockedForgotten,
+    /// A socket that takes more again is not served.
+    LostEdge,
+}
+
+/// Seeds of the ordinary test run.
+const SEEDS: u64 = 300;
+
+/// One whole life of an engine.
+fn run(seed: u64, planted: Planted) {
+    let mut world = World::new(seed, planted);
+    let steps = world.random.pick(&[60, 400, 400, 1_200]);
+    for _ in 0..steps {
+        world.act();
+    }
+    if world.random.one_in(3) {
+        world.start_drain();
+        for _ in 0..world.random.below(100) {
+            world.act();
+        }
+    } else {
+        world.come_to_rest();
+        world.check_at_rest();
+        for _ in 0..world.random.below(50) {
+            world.act();
+        }
+    }
+    world.come_to_rest();
+    world.check_at_rest();
+    world.check_nothing_left();
+}
+
+fn number_from(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a seed is a number"))
+}
+
+#[test]
+fn no_seed_finds_anything() {
+    if let Some(seed) = number_from("SIMULATION_SEED") {
+        return run(seed, Planted::Nothing);
+    }
+    for seed in 0..number_from("SIMULATION_SEEDS").unwrap_or(SEEDS) {
+        if let Err(found) = catch_unwind(|| run(seed, Planted::Nothing)) {
+            eprintln!("again with: SIMULATION_SEED={seed} cargo test --lib simulation");
+            std::panic::resume_unwind(found);
+        }
+    }
+}
+
+/// Asserts that some seed finds a planted bug.
+fn is_found(planted: Planted) {
+    let found = (0..SEEDS).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed, planted))).is_err());
+    assert!(found.is_some(), "no seed finds {planted:?}");
+}
+
+#[test]
+fn a_forgotten_part_is_found() {
+    is_found(Planted::PartForgotten);
+}
+
+#[test]
+fn a_lap_that_is_too_short_is_found() {
+    is_found(Planted::LapTooShort);
+}
+
+#[test]
+fn a_stale_answer_is_found() {
+    is_found(Planted::StaleEntered);
+}
+
+#[test]
+fn a_torn_close_is_found() {
+    is_found(Planted::TornClose);
+}
+
+#[test]
+fn forgotten_blocked_members_are_found() {
+    is_found(Planted::BlockedForgotten);
+}
+
+#[test]
+fn a_lost_edge_is_found() {
+    is_found(Planted::LostEdge);
+}
+
+#[test]
+fn a_connection_is_small() {
+    let size = size_of::<super::connection::Connection<mio::net::TcpStream>>();
+    assert!(size <= 80, "{size} bytes");
+}

@@ -1,0 +1,160 @@
+//! What must hold of what the clients got. Knows nothing of how the engine works.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::client::{Client, Temper};
+use super::reader::Id;
+use crate::engine::settings::LagPolicy;
+
+/// What the engine answered to a publication of the API.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reply {
+    pub(super) id: Id,
+    pub(super) room_id: u64,
+    pub(super) offset: u64,
+}
+
+/// Whether the client gets everything from its greeting until it is closed.
+fn is_complete(client: &Client) -> bool {
+    match client.terms.lag {
+        LagPolicy::Disconnect => true,
+        LagPolicy::Skip => client.temper == Temper::Perfect,
+        LagPolicy::Latest => false,
+    }
+}
+
+/// Checks every life of every room. Returns how many publications members of rooms with `lag = "skip"` were seen to
+/// miss.
+pub(super) fn check(clients: &[Client], replies: &[Reply], quiet: bool) -> u64 {
+    let mut lives: BTreeMap<u64, Vec<&Client>> = BTreeMap::new();
+    for client in clients {
+        lives.entry(client.room_id).or_default().push(client);
+    }
+    let mut missed = 0;
+    for (room_id, members) in lives {
+        for member in &members {
+            check_publishers(member);
+        }
+        check_one_order(&members);
+        check_neighbours(&members);
+        for reader in members.iter().filter(|client| is_complete(client)) {
+            for publisher in &members {
+                check_nothing_missing(reader, publisher, quiet);
+            }
+            check_offsets(reader, replies.iter().filter(|reply| reply.room_id == room_id));
+        }
+        missed += missed_by_skipping(&members);
+    }
+    missed
+}
+
+/// Each publisher's messages come in order, none twice; to whoever gets everything, none is left out.
+fn check_publishers(client: &Client) {
+    let mut newest: HashMap<u32, u32> = HashMap::new();
+    for id in &client.got {
+        if let Some(before) = newest.insert(id.by, id.number) {
+            let fine = if is_complete(client) { id.number == before + 1 } else { id.number > before };
+            assert!(fine, "client {} got {id:?} after message {before}", client.id);
+        }
+    }
+}
+
+/// There is one order that all clients' sequences are parts of.
+fn check_one_order(members: &[&Client]) {
+    let mut followers: BTreeMap<Id, BTreeSet<Id>> = BTreeMap::new();
+    let mut before: BTreeMap<Id, usize> = BTreeMap::new();
+    for member in members {
+        for id in &member.got {
+            before.entry(*id).or_default();
+        }
+        for pair in member.got.windows(2) {
+            if followers.entry(pair[0]).or_default().insert(pair[1]) {
+                *before.entry(pair[1]).or_default() += 1;
+            }
+        }
+    }
+    let mut free: Vec<Id> = before.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+    let mut ordered = 0;
+    while let Some(id) = free.pop() {
+        ordered += 1;
+        for follower in followers.get(&id).into_iter().flatten() {
+            let count = before.get_mut(follower).expect("everything was counted");
+            *count -= 1;
+            if *count == 0 {
+                free.push(*follower);
+            }
+        }
+    }
+    assert_eq!(ordered, before.len(), "room {}: two clients disagree about the order", members[0].room_id);
+}
+
+/// Between two messages that follow each other for one who gets everything there is nothing for anybody else.
+fn check_neighbours(members: &[&Client]) {
+    let (mut next, mut last): (HashMap<Id, Id>, HashMap<Id, Id>) = (HashMap::new(), HashMap::new());
+    for member in members.iter().filter(|member| is_complete(member) && member.echo) {
+        for pair in member.got.windows(2) {
+            let follower = *next.entry(pair[0]).or_insert(pair[1]);
+            let leader = *last.entry(pair[1]).or_insert(pair[0]);
+            assert!(
+                follower == pair[1] && leader == pair[0],
+                "client {} got {pair:?}, another {:?} then {follower:?}, or {leader:?} then {:?}",
+                member.id,
+                pair[0],
+                pair[1]
+            );
+        }
+    }
+}
+
+/// What `publisher` published while `reader` was a member is there.
+fn check_nothing_missing(reader: &Client, publisher: &Client, quiet: bool) {
+    if reader.id == publisher.id && !reader.echo {
+        return;
+    }
+    let numbers = || reader.got.iter().filter(|id| id.by == publisher.id).map(|id| id.number);
+    let later = reader.greeted_step.is_some_and(|greeted| publisher.joined_step > greeted) || reader.id == publisher.id;
+    if let Some(first) = numbers().min()
+        && later
+    {
+        assert_eq!(first, 0, "client {} missed the first messages of {}", reader.id, publisher.id);
+    }
+    // Everything was published, and has arrived wherever it was to arrive.
+    let published_all = publisher.stays() && publisher.offence.is_none() && publisher.has_sent_all();
+    let reads_all = quiet && reader.stays() && reader.reads() && reader.offence.is_none();
+    if reads_all && published_all && publisher.published > 0 && (later || numbers().next().is_some()) {
+        let newest = numbers().max().map_or(0, |newest| newest + 1);
+        assert_eq!(newest, publisher.published, "client {} missed the last of {}", reader.id, publisher.id);
+    }
+}
+
+/// Offsets are dense: they differ as the places in a complete sequence do.
+fn check_offsets<'r>(reader: &Client, replies: impl Iterator<Item = &'r Reply>) {
+    if !reader.echo {
+        return;
+    }
+    let places: HashMap<Id, u64> = (0u64..).zip(&reader.got).map(|(place, id)| (*id, place)).collect();
+    let mut shift = None;
+    for reply in replies {
+        let Some(place) = places.get(&reply.id) else { continue };
+        let shift = *shift.get_or_insert(reply.offset.wrapping_sub(*place));
+        assert_eq!(reply.offset.wrapping_sub(*place), shift, "client {}: offsets are not dense", reader.id);
+    }
+}
+
+/// Gaps in what others got, counted where somebody got everything.
+fn missed_by_skipping(members: &[&Client]) -> u64 {
+    if members[0].terms.lag != LagPolicy::Skip {
+        return 0;
+    }
+    let mut missed = 0;
+    for member in members.iter().filter(|member| !is_complete(member) && member.echo) {
+        let gaps = members.iter().filter(|reader| is_complete(reader) && reader.echo).map(|reader| {
+            let places: HashMap<Id, u64> = (0u64..).zip(&reader.got).map(|(place, id)| (*id, place)).collect();
+            let place = |id: &Id| places.get(id).copied();
+            let gap = |pair: &[Id]| Some(place(&pair[1])? - place(&pair[0])? - 1);
+            member.got.windows(2).filter_map(gap).sum::<u64>()
+        });
+        missed += gaps.max().unwrap_or(0);
+    }
+    missed
+}

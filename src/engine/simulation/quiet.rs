@@ -1,0 +1,171 @@
+//! The end of a run: everything comes to rest, and is looked at.
+
+use super::client::Temper;
+use super::oracle;
+use super::socket::lock;
+use super::world::World;
+use crate::engine::metrics::Counter;
+
+/// Rounds of everybody reading and every shard running until nothing is left to be done.
+const ROUNDS_MAX: usize = 6_000;
+
+/// Turns of one round: more is a shard that never comes to rest.
+const TURNS_PER_ROUND_MAX: usize = 40_000;
+
+impl World {
+    /// Everybody who reads reads everything, all that was said is taken, shards run until they sleep.
+    pub(super) fn come_to_rest(&mut self) {
+        for node in &mut self.nodes {
+            node.frozen_until = self.now;
+        }
+        for _ in 0..ROUNDS_MAX {
+            self.step += 1;
+            for number in 0..self.clients.len() {
+                if self.clients[number].reads() {
+                    self.read(number, usize::MAX);
+                    self.clients[number].send(usize::MAX);
+                }
+            }
+            self.run_until_idle();
+            if self.is_at_rest() {
+                return;
+            }
+            let next = self.next_deadline().unwrap_or(self.now.after(std::time::Duration::from_millis(1)));
+            self.wait_until(next);
+        }
+        panic!("nothing comes to rest: {:?}", self.unrest());
+    }
+
+    fn run_until_idle(&mut self) {
+        let mut turns = 0;
+        loop {
+            let runnable = self.runnable();
+            if runnable.is_empty() {
+                return;
+            }
+            let number = self.random.pick(&runnable);
+            self.turn(number, None);
+            turns += 1;
+            assert!(turns < TURNS_PER_ROUND_MAX, "shard {number} never sleeps");
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.unrest().is_none()
+    }
+
+    /// What keeps the world from resting.
+    fn unrest(&self) -> Option<String> {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let shard = &node.shard;
+            let left = (shard.running.len(), shard.gathering.len(), shard.readable.len(), node.sender.depth());
+            if left != (0, 0, 0, 0) || shard.outbox.is_blocked() {
+                return Some(format!("shard {number}: running, gathering, readable, inbox: {left:?}"));
+            }
+        }
+        for (number, client) in self.clients.iter().enumerate() {
+            let wire = lock(&client.wire);
+            let (unreceived, unread) = (wire.unreceived(), wire.unread());
+            let gone = wire.server_gone;
+            drop(wire);
+            let waits = unreceived > 0 && !gone || (unread > 0 || gone) && client.reads() || self.is_abandoned(number);
+            let unsent = client.reads() && !client.has_sent_all() && !gone;
+            if waits || unsent {
+                return Some(format!("client {number}: {unreceived} unreceived, {unread} unread, unsent: {unsent}"));
+            }
+        }
+        None
+    }
+
+    /// Whoever is still there has everything, and was answered.
+    pub(super) fn check_at_rest(&mut self) {
+        for (mut reply, mut answer) in self.asked.drain(..) {
+            let published = answer.try_recv().expect("every publication is answered");
+            assert!(published.offset > 0, "offsets begin with 1");
+            reply.offset = published.offset;
+            self.replies.push(reply);
+        }
+        for client in self.clients.iter().filter(|client| client.stays() && client.reads()) {
+            assert!(client.is_answered(), "client {} waits for a pong", client.id);
+            assert!(client.is_greeted(), "client {} was not greeted", client.id);
+        }
+        for node in &self.nodes {
+            assert_eq!(node.shard.backlogged, 0, "nothing is behind");
+            for number in 0..node.shard.connections.numbers_end() {
+                let Some(connection) = node.shard.connections.get(number) else { continue };
+                let Some(room) = node.shard.rooms.get(connection.room) else { continue };
+                let behind = connection.is_open_and_unblocked() && connection.cursor != room.window.head();
+                assert!(!behind, "member {number} is behind although nothing moves");
+            }
+        }
+        let missed = oracle::check(&self.clients, &self.replies, true);
+        let skipped = self.count(Counter::DroppedSkip);
+        assert!(missed <= skipped, "{missed} gaps were seen, {skipped} counted");
+        self.check_counters();
+    }
+
+    fn count(&self, counter: Counter) -> u64 {
+        self.nodes.iter().map(|node| node.shard.counts.get(counter)).sum()
+    }
+
+    fn check_counters(&self) {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let (mut handed, mut torn) = (0, 0);
+            for client in self.clients.iter().filter(|client| client.shard == number) {
+                let wire = lock(&client.wire);
+                handed += wire.handed_whole;
+                torn += u64::from(wire.is_torn());
+            }
+            let counted = node.shard.counts.get(Counter::Deliveries);
+            assert!(handed <= counted && counted <= handed + torn, "{counted} deliveries counted, {handed} happened");
+        }
+        let published = self.count(Counter::Publications) + self.count(Counter::PublicationsUnheard);
+        let asked = self.count(Counter::MessagesReceived) + self.replies.len() as u64;
+        assert_eq!(published + self.count(Counter::ClosedListenOnly), asked, "each message is published or refused");
+    }
+
+    /// Everybody leaves, one way or another; nothing may be left.
+    pub(super) fn check_nothing_left(&mut self) {
+        for number in 0..self.clients.len() {
+            let client = &mut self.clients[number];
+            match self.random.below(3) {
+                _ if client.over => {}
+                _ if client.temper == Temper::Stalled => client.reset(),
+                0 => client.close(&mut self.random),
+                1 => client.end(),
+                _ => client.reset(),
+            }
+        }
+        self.come_to_rest();
+        let silent = self.count(Counter::ClosedSilent);
+        let may = self.clients.iter().filter(|client| client.may_seem_gone()).count();
+        assert!(silent <= may as u64, "{silent} clients were taken for gone, {may} may have been");
+        for node in &self.nodes {
+            let shard = &node.shard;
+            let left = (shard.connections.len(), shard.rooms.len(), shard.room_numbers.len(), shard.homes.len());
+            assert_eq!(left, (0, 0, 0, 0), "connections, rooms, room numbers, homes are left");
+            assert_eq!(shard.backlogged, 0, "nothing is behind");
+            let unfinished_max = self.settings.limits.unfinished_bytes_max / self.nodes.len();
+            assert_eq!(shard.unfinished_left, unfinished_max, "unfinished bytes came back");
+        }
+        assert_eq!(self.directory.len(), 0, "rooms are left in the directory");
+        let closed = [
+            Counter::ClosedByClient,
+            Counter::ClosedLost,
+            Counter::ClosedProtocol,
+            Counter::ClosedSlow,
+            Counter::ClosedSilent,
+            Counter::ClosedListenOnly,
+            Counter::ClosedDrain,
+            Counter::ClosedDrainCut,
+            Counter::ClosedPoller,
+        ];
+        let closed: u64 = closed.into_iter().map(|counter| self.count(counter)).sum();
+        assert_eq!(closed, self.clients.len() as u64, "each connection ends once, for one reason");
+        for drain in &mut self.drains {
+            drain.try_recv().expect("a drain is reported when all have gone");
+        }
+        oracle::check(&self.clients, &self.replies, false);
+        self.check_counters();
+    }
+}

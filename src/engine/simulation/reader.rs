@@ -1,0 +1,123 @@
+//! The client's side of the protocol, sharing nothing with the engine: frames in, frames out, and what messages say.
+
+use super::random::mix;
+
+/// What a server sends behind the greeting.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Greeting(Vec<u8>),
+    Message { text: bool, payload: Vec<u8> },
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(u16),
+}
+
+/// Parses a server's bytes; panics if they are not valid.
+pub(super) struct Reader {
+    bytes: Vec<u8>,
+    greeting_len: Option<usize>,
+    closed: bool,
+}
+
+impl Reader {
+    pub(super) fn new(greeting_len: usize) -> Self {
+        Self { bytes: Vec::new(), greeting_len: (greeting_len > 0).then_some(greeting_len), closed: false }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Whether nothing is unfinished.
+    pub(super) const fn is_at_boundary(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+        (self.bytes.len() >= len).then(|| self.bytes.drain(..len).collect())
+    }
+
+    pub(super) fn next_item(&mut self) -> Option<Item> {
+        if let Some(len) = self.greeting_len {
+            let greeting = self.take(len)?;
+            self.greeting_len = None;
+            return Some(Item::Greeting(greeting));
+        }
+        assert!(!self.closed || self.bytes.is_empty(), "{} bytes behind the close frame", self.bytes.len());
+        let [first, second, ..] = self.bytes[..] else { return None };
+        assert!(matches!(first, 0x81 | 0x82 | 0x88..=0x8a), "0x{first:02x} begins no frame of this server");
+        let (header, len) = match second {
+            0..126 => (2, usize::from(second)),
+            126 => {
+                let len = usize::from(u16::from_be_bytes([*self.bytes.get(2)?, *self.bytes.get(3)?]));
+                assert!(len >= 126, "{len} fits into seven bits");
+                (4, len)
+            }
+            _ => panic!("second byte 0x{second:02x}: masked, or longer than any message"),
+        };
+        let payload = self.take(header + len)?.split_off(header);
+        assert!(first < 0x88 || payload.len() <= 125, "a control frame is short");
+        Some(match first {
+            0x81 | 0x82 => Item::Message { text: first == 0x81, payload },
+            0x89 => Item::Ping(payload),
+            0x8a => Item::Pong(payload),
+            _ => {
+                self.closed = true;
+                assert!(payload.len() >= 2, "this server always gives a code");
+                assert!(std::str::from_utf8(&payload[2..]).is_ok(), "a reason is text");
+                Item::Close(u16::from_be_bytes([payload[0], payload[1]]))
+            }
+        })
+    }
+}
+
+/// Appends a masked frame.
+pub(super) fn write_frame(out: &mut Vec<u8>, first: u8, payload: &[u8], mask: u32) {
+    out.push(first);
+    match u8::try_from(payload.len()) {
+        Ok(len @ 0..126) => out.push(0x80 | len),
+        _ => {
+            out.push(0x80 | 126);
+            out.extend(u16::try_from(payload.len()).expect("messages are short here").to_be_bytes());
+        }
+    }
+    let mask = mask.to_be_bytes();
+    out.extend(mask);
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+}
+
+/// Which message: who published it, and its number among that one's messages, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Id {
+    pub(super) by: u32,
+    pub(super) number: u32,
+}
+
+impl Id {
+    pub(super) const fn is_text(self) -> bool {
+        !(self.by ^ self.number).is_multiple_of(3)
+    }
+
+    /// The message's payload, which says all of this.
+    pub(super) fn payload(self) -> Vec<u8> {
+        let hash = mix(u64::from(self.by) << 32 | u64::from(self.number));
+        let len = match hash % 16 {
+            0..8 => hash >> 8 & 31,
+            8..14 => hash >> 8 & 127,
+            _ => hash >> 8 & 511,
+        };
+        let mut payload = format!("{}:{}:", self.by, self.number).into_bytes();
+        payload.extend((0..len).map(|i| b'a' + u8::try_from((hash.rotate_left(7) ^ i) % 26).expect("a letter")));
+        payload
+    }
+
+    /// Reads a message; panics if anything of it is wrong.
+    pub(super) fn of(text: bool, payload: &[u8]) -> Self {
+        let mut parts = payload.splitn(3, |byte| *byte == b':').map(|part| std::str::from_utf8(part).expect("ASCII"));
+        let mut number = || parts.next().and_then(|part| part.parse().ok()).expect("a message begins with its numbers");
+        let id = Self { by: number(), number: number() };
+        assert_eq!(payload, id.payload(), "{id:?} is not what was published");
+        assert_eq!(text, id.is_text(), "{id:?} is of the other kind");
+        id
+    }
+}
