@@ -26,6 +26,8 @@ use crate::engine::shard::{Parts, Ready, Shard, Turn};
 pub(super) struct World {
     pub(super) random: Random,
     pub(super) now: Nanos,
+    /// When everybody who keeps up last had a chance to.
+    pub(super) tended: Nanos,
     pub(super) step: u64,
     pub(super) settings: Arc<Settings>,
     pub(super) directory: Arc<Directory>,
@@ -132,6 +134,7 @@ impl World {
         Self {
             random,
             now,
+            tended: now,
             step: 0,
             settings,
             directory,
