@@ -78,7 +78,7 @@ fn settings(random: &mut Random, shards: usize, rooms: usize) -> Settings {
         message_bytes_max: 4_096,
         message_fragments_max: 64,
         unfinished_bytes_max: if random.one_in(6) { shards * random.between(300, 3_000) } else { shards << 20 },
-        publish_per_second_max: random.one_in(4).then(|| u32::try_from(random.between(1, 40)).expect("small")),
+        publish_per_second_max: random.one_in(4).then(|| u32::try_from(random.pick(&[1, 2, 5, 30])).expect("small")),
         inbox_entries_max: random.between(1, 40),
         backlog_bytes_max: random.between(200, 6_000),
         close_time_max: Duration::from_secs(5),
