@@ -112,6 +112,10 @@ impl<S: Socket> Shard<S> {
             return Verdict::Gone(Counter::Aborted);
         }
         let now_s = self.now.seconds();
+        if connection.flags.has(Flags::QUEUED) {
+            // It has said something; it is this shard that has not listened, because publishers have to wait.
+            return Verdict::LookAgain(now_s.saturating_add(1));
+        }
         let silence_max_s = Nanos(0).after(self.settings.heartbeat.silence_max).seconds().max(1);
         let gone_s = connection.heard_s.saturating_add(silence_max_s);
         if now_s >= gone_s {

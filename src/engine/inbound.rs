@@ -121,15 +121,14 @@ impl<S: Socket> Shard<S> {
         if !rest.is_empty() {
             connection.extra().unread = rest.to_vec();
         }
-        if rest.is_empty() && socket == Socketful::Drained {
-            return;
-        }
         let empty = |allowance: &Allowance| allowance.micro_messages < MICRO;
         match connection.extra.as_ref().and_then(|extra| extra.allowance).filter(empty) {
+            // Also when nothing is left: what comes next would be read, and published, at once.
             Some(allowance) => {
                 connection.flags.set(Flags::QUEUED);
                 self.throttled.push(Reverse((self.unthrottled_at(allowance), number)));
             }
+            None if rest.is_empty() && socket == Socketful::Drained => {}
             None if rest.is_empty() => self.queue_reading(number),
             None => {
                 // Next of all: so one connection at a time holds such bytes, not each that publishes.

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | commands | front door, API, engine handle | publishers need not wait | cannot be: a slot is reserved first
 //! ([`Sender::reserve`]) |
-//! | publishes | shards, for rooms whose home this is | publishers need not wait | the sender keeps the entry and stops
+//! | publishes | shards, for rooms whose home this is | its deliveries go out | the sender keeps the entry and stops
 //! reading publishers |
 //! | deliveries | homes, for rooms that this shard has members of | the fan-out's backlog allows | likewise |
 //!

@@ -100,8 +100,12 @@ impl Outbox {
 
     /// Whether another shard's inbox is full: then nothing more may be published here for now.
     pub(crate) fn is_blocked(&self) -> bool {
-        let waits = |lane: &Lane| lane.peer.is_some() && !(lane.publishes.is_empty() && lane.deliveries.is_empty());
-        self.lanes.iter().any(waits)
+        self.holds_deliveries() || self.lanes.iter().any(|lane| !lane.publishes.is_empty())
+    }
+
+    /// Whether another shard's inbox takes no more deliveries: then this home numbers nothing more for now.
+    pub(crate) fn holds_deliveries(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.peer.is_some() && !lane.deliveries.is_empty())
     }
 }
 

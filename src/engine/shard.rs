@@ -173,7 +173,12 @@ impl<S: Socket> Shard<S> {
         self.take_deliveries();
         if self.may_publish() {
             self.take_commands();
+        }
+        // Not `may_publish`: shards whose publications wait for each other would wait for ever.
+        if self.backlogged == 0 && !self.outbox.holds_deliveries() {
             self.take_publishes();
+        }
+        if self.may_publish() {
             self.read();
         }
         self.flush();

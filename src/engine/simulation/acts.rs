@@ -65,12 +65,18 @@ impl World {
             self.tend();
             self.now.0 += self.random.next() % 2_000_000_000;
             self.tend();
+        } else if self.now.since(self.tended) > Duration::from_secs(1) {
+            self.tend();
         }
     }
 
     /// Time goes by slowly enough for everybody who can to answer, and for every shard to look at its timers.
     pub(super) fn tend(&mut self) {
-        for _ in 0..3 {
+        self.tended = self.now;
+        for round in 0..40 {
+            if round > 2 && !self.clients.iter().any(|client| client.temper == Temper::Steady && client.can_read()) {
+                return;
+            }
             for number in 0..self.clients.len() {
                 if self.clients[number].reads() && self.clients[number].temper != Temper::Sluggish {
                     self.read(number, usize::MAX);

@@ -140,6 +140,12 @@ impl Client {
         !self.over && !self.reset && self.temper != Temper::Stalled
     }
 
+    /// Whether there is something for it to read, be it the end.
+    pub(super) fn can_read(&self) -> bool {
+        let wire = lock(&self.wire);
+        self.reads() && (wire.unread() > 0 || wire.server_ended || wire.server_gone)
+    }
+
     fn say(&mut self, random: &mut Random, first: u8, payload: &[u8]) {
         let mut frame = Vec::new();
         write_frame(&mut frame, first, payload, u32::try_from(random.next() >> 32).expect("32 bits"));

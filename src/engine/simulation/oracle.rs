@@ -119,7 +119,8 @@ fn check_nothing_missing(reader: &Client, publisher: &Client, quiet: bool) {
         assert_eq!(first, 0, "client {} missed the first messages of {}", reader.id, publisher.id);
     }
     // Everything was published, and has arrived wherever it was to arrive.
-    let published_all = publisher.stays() && publisher.offence.is_none() && publisher.has_sent_all();
+    let published_all =
+        publisher.stays() && publisher.reads() && publisher.offence.is_none() && publisher.has_sent_all();
     let reads_all = quiet && reader.stays() && reader.reads() && reader.offence.is_none();
     if reads_all && published_all && publisher.published > 0 && (later || numbers().next().is_some()) {
         let newest = numbers().max().map_or(0, |newest| newest + 1);

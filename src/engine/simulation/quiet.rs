@@ -1,6 +1,6 @@
 //! The end of a run: everything comes to rest, and is looked at.
 
-use super::client::Temper;
+use super::client::{Client, Temper};
 use super::oracle;
 use super::socket::lock;
 use super::world::World;
@@ -27,6 +27,9 @@ impl World {
                 }
             }
             self.run_until_idle();
+            if self.clients.iter().any(Client::can_read) {
+                continue;
+            }
             if self.is_at_rest() {
                 return;
             }
@@ -58,17 +61,17 @@ impl World {
     fn unrest(&self) -> Option<String> {
         for (number, node) in self.nodes.iter().enumerate() {
             let shard = &node.shard;
-            let left = (shard.running.len(), shard.gathering.len(), shard.readable.len(), node.sender.depth());
-            if left != (0, 0, 0, 0) || shard.outbox.is_blocked() {
-                return Some(format!("shard {number}: running, gathering, readable, inbox: {left:?}"));
+            let left = (shard.running.len(), shard.gathering.len(), shard.readable.len(), shard.throttled.len());
+            if left != (0, 0, 0, 0) || node.sender.depth() > 0 || shard.outbox.is_blocked() {
+                return Some(format!("shard {number}: running, gathering, readable, throttled: {left:?}"));
             }
         }
         for (number, client) in self.clients.iter().enumerate() {
             let wire = lock(&client.wire);
             let (unreceived, unread) = (wire.unreceived(), wire.unread());
-            let gone = wire.server_gone;
+            let (gone, ended) = (wire.server_gone, wire.server_gone || wire.server_ended);
             drop(wire);
-            let waits = unreceived > 0 && !gone || (unread > 0 || gone) && client.reads() || self.is_abandoned(number);
+            let waits = unreceived > 0 && !gone || (unread > 0 || ended) && client.reads() || self.is_abandoned(number);
             let unsent = client.reads() && !client.has_sent_all() && !gone;
             if waits || unsent {
                 return Some(format!("client {number}: {unreceived} unreceived, {unread} unread, unsent: {unsent}"));

@@ -26,6 +26,8 @@ use crate::engine::shard::{Parts, Ready, Shard, Turn};
 pub(super) struct World {
     pub(super) random: Random,
     pub(super) now: Nanos,
+    /// When everybody who keeps up last had a chance to.
+    pub(super) tended: Nanos,
     pub(super) step: u64,
     pub(super) settings: Arc<Settings>,
     pub(super) directory: Arc<Directory>,
@@ -76,7 +78,7 @@ fn settings(random: &mut Random, shards: usize, rooms: usize) -> Settings {
         message_bytes_max: 4_096,
         message_fragments_max: 64,
         unfinished_bytes_max: if random.one_in(6) { shards * random.between(300, 3_000) } else { shards << 20 },
-        publish_per_second_max: random.one_in(4).then(|| u32::try_from(random.between(1, 40)).expect("small")),
+        publish_per_second_max: random.one_in(4).then(|| u32::try_from(random.pick(&[1, 2, 5, 30])).expect("small")),
         inbox_entries_max: random.between(1, 40),
         backlog_bytes_max: random.between(200, 6_000),
         close_time_max: Duration::from_secs(5),
@@ -132,6 +134,7 @@ impl World {
         Self {
             random,
             now,
+            tended: now,
             step: 0,
             settings,
             directory,
