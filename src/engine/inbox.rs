@@ -2,11 +2,9 @@
 //!
 //! | queue | filled by | emptied when | full |
 //! |---|---|---|---|
-//! | commands | front door, API, engine handle | publishers need not wait | cannot be: a slot is reserved first
-//! ([`Sender::reserve`]) |
-//! | publishes | shards, for rooms whose home this is | its deliveries go out | the sender keeps the entry and stops
-//! reading publishers |
-//! | deliveries | homes, for rooms that this shard has members of | the fan-out's backlog allows | likewise |
+//! | commands | front door, API, engine handle | publishers need not wait | a slot is reserved first: never |
+//! | publishes | shards, for rooms with their home here | its deliveries go out | the sender keeps it, reads nobody |
+//! | deliveries | homes, for rooms with members here | the fan-out's backlog allows | likewise |
 //!
 //! Deliveries wait for nothing but this shard's own fan-out, which waits for nobody: so they always move on, hence
 //! publishes do, hence no ring of shards can wait for each other.
