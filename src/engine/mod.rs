@@ -4,7 +4,8 @@
 //! admission · directory        may it come in; which room
 //! command · inbox              how anything reaches a shard
 //! shard                        one turn of the loop: start reading here
-//! membership · heartbeat · drain   a connection comes, stays, goes
+//! membership · heartbeat      a connection comes, stays
+//! ending · drain              and goes
 //! inbound                      a socket's bytes → publications
 //! home · outbox                a room's order; one entry per shard and turn
 //! window · ring · lap          a room on a shard: its bytes, its members, whose turn it is
