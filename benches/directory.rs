@@ -13,13 +13,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use shardcast::{Adoption, Echo, Engine, MessageKind, Published, RoomName, Settings};
+use shardcast::{Adoption, Echo, Engine, Heartbeat, MessageKind, Published, RoomName, Settings};
 use tokio::runtime::Builder;
 
 fn main() {
     let measuring = std::env::args().any(|argument| argument == "--bench");
     let count = if measuring { 400 } else { 40 };
-    let settings = Settings { shards: NonZeroUsize::new(1), ..Settings::default() };
+    // Members neither answer pings nor expect them; nobody is silent for so long.
+    let heartbeat =
+        Heartbeat { ping_interval: Duration::from_secs(86_400), silence_max: Duration::from_secs(2 * 86_400) };
+    let settings = Settings { shards: NonZeroUsize::new(1), heartbeat, ..Settings::default() };
     let engine = Engine::start(settings).expect("the engine starts");
     let present: Vec<RoomName> = (0..count).map(|number| name("present", number)).collect();
     let absent: Vec<RoomName> = (0..count).map(|number| name("absent", number)).collect();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use shardcast::protocol::frame::encoded_len;
-use shardcast::{Adoption, Drain, Echo, Engine, MessageKind, Published, RoomName, RoomSettings, Settings};
+use shardcast::{Adoption, Drain, Echo, Engine, Heartbeat, MessageKind, Published, RoomName, RoomSettings, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -63,7 +63,10 @@ impl Publishing {
             window_age_max: Duration::from_secs(3_600),
             ..RoomSettings::default()
         };
-        let settings = Settings { shards: NonZeroUsize::new(shards), room, ..Settings::default() };
+        // Members neither answer pings nor expect them; nobody is silent for so long.
+        let heartbeat =
+            Heartbeat { ping_interval: Duration::from_secs(86_400), silence_max: Duration::from_secs(2 * 86_400) };
+        let settings = Settings { shards: NonZeroUsize::new(shards), room, heartbeat, ..Settings::default() };
         let engine = Engine::start(settings).expect("the engine starts");
         let runtime = Builder::new_current_thread().build().expect("a runtime without timers and I/O needs nothing");
         let room = RoomName::new("bench").expect("it is a room's name");

@@ -59,7 +59,8 @@ impl Audience {
     /// Reads until everybody has got exactly this.
     pub(crate) fn receive(&mut self, expected: &[u8]) {
         self.read(expected.len(), |at, bytes| {
-            assert!(expected[at..].starts_with(bytes), "something else came at byte {at}: {}", bytes.escape_ascii());
+            let shown = bytes[..bytes.len().min(32)].escape_ascii();
+            assert!(expected[at..].starts_with(bytes), "something else came at byte {at}: {shown}");
         });
     }
 

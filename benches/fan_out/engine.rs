@@ -1,8 +1,9 @@
 //! The engine: everybody in one room, the first member publishes.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use shardcast::{Adoption, Counter, Echo, Engine, RoomName, Settings};
+use shardcast::{Adoption, Counter, Echo, Engine, Heartbeat, RoomName, Settings};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::audience::Audience;
@@ -20,7 +21,10 @@ pub(crate) struct Sharded {
 
 impl Sharded {
     pub(crate) fn start(shards: usize, members: usize) -> Self {
-        let settings = Settings { shards: NonZeroUsize::new(shards), ..Settings::default() };
+        // Members neither answer pings nor expect them; nobody is silent for so long.
+        let heartbeat =
+            Heartbeat { ping_interval: Duration::from_secs(86_400), silence_max: Duration::from_secs(2 * 86_400) };
+        let settings = Settings { shards: NonZeroUsize::new(shards), heartbeat, ..Settings::default() };
         let engine = Engine::start(settings).expect("the engine starts");
         let runtime = Builder::new_current_thread().build().expect("a runtime without timers and I/O needs nothing");
         let room = RoomName::new("bench").expect("it is a room's name");
@@ -63,6 +67,10 @@ impl Subject for Sharded {
 
 impl Drop for Sharded {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What went wrong has been said.
+            return self.engine.stop();
+        }
         let deliveries = self.total(Counter::Deliveries);
         let publications = self.total(Counter::Publications);
         assert_eq!(deliveries, publications * self.audience.members() as u64, "everybody got everything, once");
