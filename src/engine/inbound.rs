@@ -32,7 +32,7 @@ const MESSAGE_OVERHEAD_BYTES: usize = 64;
 const PONG_BYTES_PER_READ: usize = 4 << 10;
 
 /// Bytes read at once where connections may publish so many messages a second: what one may not yet publish is kept.
-const READ_BYTES_RATED: usize = 4 << 10;
+const READ_BYTES_RATED: usize = if cfg!(test) { 256 } else { 4 << 10 };
 
 /// Connections read in one turn: the fan-out has to go on.
 const READS_PER_TURN: usize = if cfg!(test) { 4 } else { 256 };
