@@ -32,7 +32,7 @@ const MESSAGE_OVERHEAD_BYTES: usize = 64;
 const PONG_BYTES_PER_READ: usize = 4 << 10;
 
 /// Bytes read at once where connections may publish so many messages a second: what one may not yet publish is kept.
-const READ_BYTES_RATED: usize = 4 << 10;
+const READ_BYTES_RATED: usize = if cfg!(test) { 256 } else { 4 << 10 };
 
 /// Connections read in one turn: the fan-out has to go on.
 const READS_PER_TURN: usize = if cfg!(test) { 4 } else { 256 };
@@ -70,14 +70,21 @@ impl<S: Socket> Shard<S> {
             // The entry is an earlier connection's of the same number: what was reported of this one stays noted.
             return;
         }
-        connection.flags.clear(Flags::QUEUED);
         if connection.state == State::Closing {
+            connection.flags.clear(Flags::QUEUED);
             return self.discard(number);
         }
         if connection.is_ending() {
+            connection.flags.clear(Flags::QUEUED);
             // When it closes, what is in its socket is thrown away.
             return;
         }
+        if self.is_throttled(number) {
+            // An earlier connection's entry again: this one's own is among the throttled.
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.flags.clear(Flags::QUEUED);
         let unread = connection.extra.as_mut().map(|extra| std::mem::take(&mut extra.unread)).unwrap_or_default();
         if !unread.is_empty() {
             self.decode_unread(number, unread, bytes_left);
@@ -121,8 +128,7 @@ impl<S: Socket> Shard<S> {
         if !rest.is_empty() {
             connection.extra().unread = rest.to_vec();
         }
-        let empty = |allowance: &Allowance| allowance.micro_messages < MICRO;
-        match connection.extra.as_ref().and_then(|extra| extra.allowance).filter(empty) {
+        match connection.extra.as_ref().and_then(|extra| extra.allowance).filter(Allowance::is_used_up) {
             // Also when nothing is left: what comes next would be read, and published, at once.
             Some(allowance) => {
                 connection.flags.set(Flags::QUEUED);
@@ -225,6 +231,13 @@ impl<S: Socket> Shard<S> {
         None
     }
 
+    /// Whether a connection may not publish yet.
+    fn is_throttled(&self, number: u32) -> bool {
+        let extra = self.connections.get(number).and_then(|connection| connection.extra.as_ref());
+        let used_up = extra.and_then(|extra| extra.allowance).filter(Allowance::is_used_up);
+        used_up.is_some_and(|allowance| self.unthrottled_at(allowance) > self.now)
+    }
+
     fn unthrottled_at(&self, allowance: Allowance) -> Nanos {
         let rate = u64::from(self.settings.limits.publish_per_second_max.unwrap_or(u32::MAX)).max(1);
         let missing = MICRO.saturating_sub(allowance.micro_messages);
@@ -250,6 +263,12 @@ impl<S: Socket> Shard<S> {
 enum Socketful {
     Drained,
     MayHoldMore,
+}
+
+impl Allowance {
+    const fn is_used_up(&self) -> bool {
+        self.micro_messages < MICRO
+    }
 }
 
 /// The allowance at `now`, of a connection that may publish `rate` messages a second and as many at once.
