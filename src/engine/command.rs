@@ -25,8 +25,6 @@ pub(crate) enum Command<S> {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// Close every connection within a time, and tell when all are gone.
     Drain(Drain, oneshot::Sender<Drained>),
-    /// End: all shards are drained, or are not to be.
-    Stop,
 }
 
 /// A connection that becomes a member.

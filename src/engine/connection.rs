@@ -45,7 +45,7 @@ pub(crate) enum State {
 
 /// Bits that a connection has or has not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags(u8);
+pub(crate) struct Flags(u16);
 
 impl Flags {
     /// The kernel took less than was offered: the next writable event goes on.
@@ -62,6 +62,10 @@ impl Flags {
     pub(crate) const LEAVING: Self = Self(32);
     /// The poller reported the stream's end, or an error: a read that took less than it could is not the last one.
     pub(crate) const HUNG_UP: Self = Self(64);
+    /// The client's close frame has come: nothing more is owed to it than ours.
+    pub(crate) const SAID_GOODBYE: Self = Self(128);
+    /// What it sends is not frames any more, or not from a frame's start.
+    pub(crate) const UNINTELLIGIBLE: Self = Self(256);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
 

@@ -5,10 +5,14 @@
 //! as it
 //! has been offered that. Until then it is a member whose socket nobody reads. All of it has `close_time_max`.
 
+use std::ops::ControlFlow;
+
 use super::connection::{Flags, State};
 use super::membership::Close;
+use super::metrics::Counter;
 use super::shard::Shard;
 use super::socket::Socket;
+use crate::protocol::frame::{self, DecodeLimits, MessageKind, Sink};
 
 /// Goes from a connection's shard to its room's home and back, behind what was published before.
 #[derive(Clone, Copy, Debug)]
@@ -59,5 +63,55 @@ impl<S: Socket> Shard<S> {
             Some(close) => self.close(number, &close),
             None => self.close_for_drain(number),
         }
+    }
+
+    /// A closing connection has sent `len` bytes, which are in the read buffer: if its close frame is among them, both have
+    /// said goodbye, and the stream ends when ours is out (RFC 6455 §7.1.1).
+    pub(crate) fn listen_for_goodbye(&mut self, number: u32, len: usize) {
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.flags.has_any(Flags::UNINTELLIGIBLE) {
+            return self.queue_reading(number);
+        }
+        let limits = &self.settings.limits;
+        let limits = DecodeLimits {
+            message_bytes_max: limits.message_bytes_max,
+            message_fragments_max: limits.message_fragments_max,
+        };
+        let (mut goodbye, extra) = (Goodbye(false), connection.extra.get_or_insert_default());
+        let input = &mut self.read_buffer[..len];
+        let left = &mut self.unfinished_left;
+        let decoded = frame::decode(&mut extra.unfinished, input, &limits, left, &mut goodbye);
+        connection.settle();
+        if decoded.is_err() {
+            connection.flags.set(Flags::UNINTELLIGIBLE);
+        }
+        if goodbye.0 {
+            connection.flags.set(Flags::SAID_GOODBYE);
+            if !connection.has_direct() {
+                return self.gone(number, Counter::ClosedLost);
+            }
+        }
+        self.queue_reading(number);
+    }
+}
+
+/// Hears nothing but a close frame.
+struct Goodbye(bool);
+
+impl Sink for Goodbye {
+    fn message(&mut self, _kind: MessageKind, _payload: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn ping(&mut self, _payload: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn pong(&mut self, _payload: &[u8]) {
+        // It is about to end anyway.
+    }
+
+    fn close(&mut self, _code: Option<u16>, _reason: &str) {
+        self.0 = true;
     }
 }

@@ -26,7 +26,7 @@ use crate::protocol::frame::MessageKind;
 
 type Socket = mio::net::TcpStream;
 
-/// A running engine. Cheap to clone; it ends with [`Engine::shutdown`] or [`Engine::stop`].
+/// A running engine. Cheap to clone; it ends with [`Engine::shutdown`] or [`Engine::stop`], or when nobody holds it.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -128,8 +128,23 @@ pub struct Totals {
     pub shards: usize,
 }
 
+impl Shared {
+    fn stop(&self) {
+        for shard in &self.shards {
+            shard.sender.stop();
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// Nobody holds the engine any more: its shards end as by [`Engine::stop`].
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 impl Engine {
-    /// Starts one thread per shard.
+    /// Starts one thread per shard. A shard is pinned to a core of those that the calling thread may use.
     ///
     /// # Errors
     /// Too many shards are asked for, or the kernel refuses a poller or a thread.
@@ -290,8 +305,9 @@ impl Engine {
         let mut asked = Vec::new();
         for shard in &self.shared.shards {
             let (reply, snapshot) = oneshot::channel();
-            let Some(slot) = shard.sender.reserve(0).await else { continue };
-            asked.push(slot.send(Command::Snapshot(reply)).ok().map(|()| snapshot));
+            let slot = shard.sender.reserve(0).await;
+            let sent = slot.and_then(|slot| slot.send(Command::Snapshot(reply)).ok());
+            asked.push(sent.map(|()| snapshot));
         }
         let mut snapshots = Vec::new();
         for snapshot in asked {
@@ -346,11 +362,7 @@ impl Engine {
 
     /// Ends at once: connections are dropped as they are. Does not wait for the threads: see [`Engine::wait`].
     pub fn stop(&self) {
-        for shard in &self.shared.shards {
-            if let Some(slot) = shard.sender.try_reserve() {
-                slot.send(Command::Stop).ok();
-            }
-        }
+        self.shared.stop();
     }
 
     /// Waits until the shards' threads have ended, after [`Engine::shutdown`] or [`Engine::stop`], or because of an

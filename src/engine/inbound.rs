@@ -144,12 +144,12 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Throws away what a closing connection still sends, until it ends.
+    /// Throws away what a closing connection still sends, until it ends or answers our close frame.
     fn discard(&mut self, number: u32) {
         let Some(connection) = self.connections.get_mut(number) else { return };
         match connection.socket.receive(&mut self.read_buffer) {
             Ok(0) => self.gone(number, Counter::ClosedLost),
-            Ok(_) => self.queue_reading(number),
+            Ok(len) => self.listen_for_goodbye(number, len),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.queue_reading(number),
             Err(_) => self.gone(number, Counter::ClosedLost),

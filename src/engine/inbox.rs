@@ -40,6 +40,8 @@ impl Wake for mio::Waker {
 struct Bell {
     /// True from just before the shard looks at its queues for the last time until it is awake again.
     asleep: AtomicBool,
+    /// Set once: the shard is to end, whatever its queues hold.
+    stopped: AtomicBool,
     waker: Box<dyn Wake>,
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn inbox<S>(entries: usize, bytes_max: usize, waker: Box<dyn Wake>) -
     let (to_commands, commands) = bounded(entries);
     let (to_publishes, publishes) = pipe(entries, bytes_max);
     let (to_deliveries, deliveries) = pipe(entries, bytes_max);
-    let bell = Arc::new(Bell { asleep: AtomicBool::new(false), waker });
+    let bell = Arc::new(Bell { asleep: AtomicBool::new(false), stopped: AtomicBool::new(false), waker });
     let peer = Peer { publishes: to_publishes, deliveries: to_deliveries, bell: Arc::clone(&bell) };
     let slots_max = u32::try_from(entries).unwrap_or(u32::MAX);
     let sender = Sender { commands: to_commands, slots: Arc::new(Semaphore::new(entries)), slots_max, peer };
@@ -158,6 +160,7 @@ impl<S> Sender<S> {
     }
 
     /// A place in the command queue, if there is one now.
+    #[cfg(test)]
     pub(crate) fn try_reserve(&self) -> Option<Slot<'_, S>> {
         let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         Some(Slot { sender: self, permit })
@@ -166,6 +169,12 @@ impl<S> Sender<S> {
     /// A long payload counts as several commands, so that the queue's bytes are bounded as well.
     fn slots_for(&self, len_bytes: usize) -> u32 {
         u32::try_from(len_bytes / COMMAND_SLOT_BYTES).unwrap_or(u32::MAX).saturating_add(1).min(self.slots_max)
+    }
+
+    /// Tells the shard to end. Needs no place in a queue: it must not be lost when they are full.
+    pub(crate) fn stop(&self) {
+        self.peer.bell.stopped.store(true, Ordering::Relaxed);
+        self.peer.bell.ring();
     }
 
     pub(crate) fn peer(&self) -> Peer {
@@ -211,10 +220,16 @@ impl<S> Inbox<S> {
         self.bell.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let empty = self.commands.is_empty() && self.publishes.is_empty() && self.deliveries.is_empty();
-        if !empty {
+        let may_sleep = empty && !self.is_stopped();
+        if !may_sleep {
             self.awake();
         }
-        empty
+        may_sleep
+    }
+
+    /// Whether the shard is to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.bell.stopped.load(Ordering::Relaxed)
     }
 
     /// Called after sleeping.

@@ -146,8 +146,11 @@ impl<S: Socket> Shard<S> {
             connection.carry(room.window.between(connection.cursor, end));
             self.counts.add_carried(end - connection.cursor);
         }
-        if let Some(unfinished) = connection.extra.as_mut().and_then(|extra| extra.unfinished.take()) {
-            self.unfinished_left += unfinished.held_bytes();
+        match close.counter {
+            Counter::ClosedByClient => connection.flags.set(Flags::SAID_GOODBYE),
+            Counter::ClosedProtocol => connection.flags.set(Flags::UNINTELLIGIBLE),
+            _ if connection.extra().unread.is_empty() => {}
+            _ => connection.flags.set(Flags::UNINTELLIGIBLE),
         }
         let extra = connection.extra();
         (extra.unread, extra.pong, extra.allowance, extra.ending) = (Vec::new(), None, None, None);
@@ -223,7 +226,12 @@ impl<S: Socket> Shard<S> {
         match connection.send_direct() {
             Sent::All => {
                 connection.flags.clear(Flags::BLOCKED);
-                self.end_sending(number);
+                if connection.flags.has(Flags::SAID_GOODBYE) {
+                    // RFC 6455 §7.1.1: both close frames are exchanged, and it is the server that ends the stream.
+                    self.gone(number, Counter::ClosedLost);
+                } else {
+                    self.end_sending(number);
+                }
             }
             Sent::Part(_) => connection.flags.set(Flags::BLOCKED),
             Sent::Gone => self.gone(number, Counter::ClosedLost),

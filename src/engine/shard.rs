@@ -88,7 +88,6 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) next_serial: u32,
     pub(crate) next_stay: u32,
     pub(crate) draining: Option<Draining>,
-    pub(crate) stopped: bool,
     #[cfg(test)]
     pub(crate) planted: super::simulation::Planted,
 }
@@ -148,7 +147,6 @@ impl<S: Socket> Shard<S> {
             next_serial: 0,
             next_stay: 0,
             draining: None,
-            stopped: false,
             #[cfg(test)]
             planted: super::simulation::Planted::Nothing,
         }
@@ -184,7 +182,7 @@ impl<S: Socket> Shard<S> {
         self.flush();
         self.fan_out();
         self.on_time();
-        if self.stopped { Turn::Ended } else { Turn::Again(self.sleep_max()) }
+        if self.inbox.is_stopped() { Turn::Ended } else { Turn::Again(self.sleep_max()) }
     }
 
     /// Whether publishers need not wait: the fan-out keeps up, and the other shards take what this one has for them.
@@ -222,7 +220,6 @@ impl<S: Socket> Shard<S> {
                     self.draining =
                         Some(Draining::new(drain, drained, self.now, (self.connections.len(), self.counts.aborted())));
                 }
-                Command::Stop => self.stopped = true,
             }
             drop(slot);
         }
