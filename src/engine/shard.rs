@@ -168,20 +168,25 @@ impl<S: Socket> Shard<S> {
                 self.queue_reading(number);
             }
         }
+        // What the last turn could not pass on counts, not what this one is about to.
+        let (blocked, holds_deliveries) = (self.outbox.is_blocked(), self.outbox.holds_deliveries());
         self.take_deliveries();
-        if self.may_publish() {
+        let keeps_up = self.backlogged == 0;
+        if keeps_up && !blocked {
             self.take_commands();
         }
-        // Not `may_publish`: shards whose publications wait for each other would wait for ever.
-        if self.backlogged == 0 && !self.outbox.holds_deliveries() {
+        // Even if `blocked`: shards whose publications wait for each other would wait for ever.
+        if keeps_up && !holds_deliveries {
             self.take_publishes();
         }
-        if self.may_publish() {
+        if keeps_up && !blocked {
             self.read();
         }
         self.flush();
         self.fan_out();
         self.on_time();
+        // Whoever left since may have been the last of its room here: the home is told before this shard sleeps.
+        self.flush();
         if self.inbox.is_stopped() { Turn::Ended } else { Turn::Again(self.sleep_max()) }
     }
 

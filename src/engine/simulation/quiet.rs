@@ -72,6 +72,7 @@ impl World {
             let (gone, ended) = (wire.server_gone, wire.server_gone || wire.server_ended);
             drop(wire);
             let waits = unreceived > 0 && !gone || (unread > 0 || ended) && client.reads() || self.is_abandoned(number);
+            let waits = waits || self.leaving && !gone;
             let unsent = client.reads() && !client.has_sent_all() && !gone;
             if waits || unsent {
                 return Some(format!("client {number}: {unreceived} unreceived, {unread} unread, unsent: {unsent}"));
@@ -133,12 +134,15 @@ impl World {
             let client = &mut self.clients[number];
             match self.random.below(3) {
                 _ if client.over => {}
-                _ if client.temper == Temper::Stalled => client.reset(),
+                _ if client.temper == Temper::Stalled && self.random.one_in(2) => client.reset(),
+                // The heartbeat finds it.
+                _ if client.temper == Temper::Stalled => {}
                 0 => client.close(&mut self.random),
                 1 => client.end(),
                 _ => client.reset(),
             }
         }
+        self.leaving = true;
         self.come_to_rest();
         let silent = self.count(Counter::ClosedSilent);
         let may = self.clients.iter().filter(|client| client.may_seem_gone()).count();

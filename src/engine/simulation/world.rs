@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) replies: Vec<Reply>,
     pub(super) drains: Vec<oneshot::Receiver<Drained>>,
     pub(super) draining: Option<u16>,
+    /// Everybody is to go: the world rests when they have.
+    pub(super) leaving: bool,
 }
 
 /// A shard and what stands for its thread.
@@ -147,6 +149,7 @@ impl World {
             replies,
             drains,
             draining: None,
+            leaving: false,
         }
     }
 
