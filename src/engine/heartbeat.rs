@@ -116,25 +116,29 @@ impl<S: Socket> Shard<S> {
             // It has said something; it is this shard that has not listened, because publishers have to wait.
             return Verdict::LookAgain(now_s.saturating_add(1));
         }
-        let silence_max_s = Nanos(0).after(self.settings.heartbeat.silence_max).seconds().max(1);
-        let gone_s = connection.heard_s.saturating_add(silence_max_s);
-        if now_s >= gone_s {
-            return Verdict::Gone(Counter::ClosedSilent);
+        if !connection.flags.has(Flags::PINGED) {
+            // Nobody is gone who was not asked, even if this shard itself stood still for longer than anybody may be silent.
+            let ping_s = connection.heard_s.saturating_add(self.ping_interval_s(connection.serial));
+            return if now_s >= ping_s { Verdict::Ping } else { Verdict::LookAgain(ping_s) };
         }
-        if connection.flags.has(Flags::PINGED) {
-            return Verdict::LookAgain(gone_s);
-        }
-        let ping_s = connection.heard_s.saturating_add(self.ping_interval_s(connection.serial));
-        if now_s >= ping_s { Verdict::Ping } else { Verdict::LookAgain(ping_s) }
+        let gone_s = connection.heard_s.saturating_add(self.silence_max_s());
+        if now_s >= gone_s { Verdict::Gone(Counter::ClosedSilent) } else { Verdict::LookAgain(gone_s) }
+    }
+
+    fn silence_max_s(&self) -> u32 {
+        Nanos(0).after(self.settings.heartbeat.silence_max).seconds().max(1)
     }
 
     fn ping(&mut self, number: u32) {
         let Some(connection) = self.connections.get_mut(number) else { return };
         connection.flags.set(Flags::PINGED);
         frame::encode_ping(&mut connection.extra().direct, &[]);
-        let silence_max_s = Nanos(0).after(self.settings.heartbeat.silence_max).seconds().max(1);
-        let gone_s = connection.heard_s.saturating_add(silence_max_s);
-        self.schedule(number, gone_s);
+        let heard_s = connection.heard_s;
+        let silence_max_s = self.silence_max_s();
+        // A late ping leaves as much time for its answer as one in time.
+        let answer_s = silence_max_s.saturating_sub(Nanos(0).after(self.settings.heartbeat.ping_interval).seconds());
+        let asked_until_s = self.now.seconds().saturating_add(answer_s.max(1));
+        self.schedule(number, heard_s.saturating_add(silence_max_s).max(asked_until_s));
         if !self.connections.get(number).is_some_and(|it| it.flags.has(Flags::BLOCKED)) {
             self.serve(number);
         }

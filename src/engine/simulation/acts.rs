@@ -31,7 +31,8 @@ impl World {
             500..560 => self.join(),
             560..640 => self.publish_outside(),
             640..646 => self.churn(),
-            646..650 => self.freeze(),
+            646..649 => self.some_shard_stands_still(),
+            649 => self.home_stands_still(),
             650..655 => self.burst(),
             _ => self.some_client_acts(),
         }
@@ -115,6 +116,7 @@ impl World {
         wire.refuses_poller = self.random.one_in(150);
         let wire = Arc::new(Mutex::new(wire));
         let (terms, node) = (self.terms(name), &self.nodes[shard]);
+        let frozen = self.nodes.iter().any(|node| node.frozen_until > self.now);
         let Some(slot) = node.sender.try_reserve() else { return };
         let Ok(room) = self.directory.join(&self.names[name]) else { return };
         let echo = !self.random.one_in(5);
@@ -131,7 +133,7 @@ impl World {
         };
         let mut client = Client::new(newcomer, self.now, self.step);
         client.draining = self.draining;
-        client.excused = node.frozen_until > self.now;
+        (client.excused, client.home_stood_still) = (frozen, frozen);
         if self.random.one_in(6) && !client.terms.listen_only {
             client.publish(&mut self.random);
         }
@@ -190,14 +192,37 @@ impl World {
         }
     }
 
-    /// A shard's thread does not run for a while.
-    fn freeze(&mut self) {
+    fn some_shard_stands_still(&mut self) {
+        let millis = self.random.pick(&[1, 50, 2_000, 15_000]);
         let number = self.random.below(self.nodes.len());
-        let until = self.now.after(Duration::from_millis(self.random.pick(&[1, 50, 2_000, 15_000])));
-        self.nodes[number].frozen_until = until;
+        self.freeze(number, Duration::from_millis(millis));
+    }
+
+    /// A shard's thread does not run for a while. Whoever waits for it may be taken for gone.
+    fn freeze(&mut self, number: usize, time: Duration) {
+        self.nodes[number].frozen_until = self.now.after(time);
         for client in &mut self.clients {
-            client.excused |= client.shard == number;
+            client.excused |= client.greeted_step.is_none();
+            client.home_stood_still = true;
         }
+    }
+
+    /// A shard enters a room whose home does not answer, gives up, and enters again: two answers come.
+    fn home_stands_still(&mut self) {
+        let (name, shard) = (self.random.below(self.names.len()), self.random.below(self.nodes.len()));
+        self.join_at(name, shard);
+        let Some(home) = self.directory.get(&self.names[name]).map(|room| room.home) else { return };
+        if home == shard {
+            return;
+        }
+        self.freeze(home, Duration::from_secs(15));
+        for _ in 0..14 {
+            self.tend();
+            self.now = self.now.after(Duration::from_secs(1));
+        }
+        self.tend();
+        self.join_at(name, shard);
+        self.turn(shard, None);
     }
 
     /// Everybody has something to say.
@@ -252,7 +277,8 @@ impl World {
         }
         for number in 0..self.nodes.len() {
             while self.nodes[number].sender.try_reserve().is_none() {
-                self.now = self.now.max(self.nodes[number].frozen_until);
+                self.now = self.now.after(Duration::from_millis(300));
+                self.tend();
                 for number in self.runnable() {
                     self.turn(number, None);
                 }

@@ -61,8 +61,10 @@ pub(super) struct Client {
     pub(super) reset: bool,
     /// It did what the server must close it for, with this code.
     pub(super) offence: Option<u16>,
-    /// Its shard stood still so long that it may have been taken for gone.
+    /// It waited for a home that stood still, and may have been taken for gone.
     pub(super) excused: bool,
+    /// A shard stood still: what it published before its goodbye may not have come back in time.
+    pub(super) home_stood_still: bool,
     pub(super) draining: Option<u16>,
     /// It has seen the end of the stream.
     pub(super) over: bool,
@@ -111,6 +113,7 @@ impl Client {
             reset: false,
             offence: None,
             excused: false,
+            home_stood_still: false,
             draining: None,
             over: false,
         }
@@ -299,7 +302,8 @@ impl Client {
     }
 
     fn saw_end(&mut self, in_order: bool, lost: bool) {
-        let forgiven = self.ended || self.may_seem_gone() || self.draining.is_some();
+        let forgiven =
+            self.ended || self.leaves() && self.home_stood_still || self.may_seem_gone() || self.draining.is_some();
         if in_order && !lost {
             assert!(self.reader.is_at_boundary(), "client {}: the stream ends within a frame", self.id);
             let answered = self.closed_with.is_some() || !self.is_greeted();
