@@ -87,6 +87,7 @@ impl<S: Socket> Shard<S> {
         }
         if goodbye.0 {
             connection.flags.set(Flags::SAID_GOODBYE);
+            connection.flags.set(Flags::UNINTELLIGIBLE);
             if !connection.has_direct() {
                 return self.gone(number, Counter::ClosedLost);
             }
