@@ -210,6 +210,11 @@ impl LocalRoom {
     /// A member's socket takes no more.
     pub(crate) fn block(&mut self, number: u32, cursor: u64) {
         self.blocked.push(number);
+        if self.blocked.len() > 2 * self.ring.len() + PLACES_KEPT {
+            // Without publications nobody looks at the list: whoever is blocked again and again would stand in it as often.
+            self.blocked.sort_unstable();
+            self.blocked.dedup();
+        }
         self.blocked_floor = self.blocked_floor.min(cursor);
     }
 

@@ -28,6 +28,9 @@ const REFUSAL_TIME_MAX: Duration = Duration::from_secs(2);
 /// Bytes that a refused client may still send while it reads why.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
+/// Between an accept that failed for a reason of the connection's own and the next.
+const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(1);
+
 /// What the front door counts; each only grows.
 #[derive(Debug, Default)]
 pub(crate) struct DoorCounts {
@@ -100,8 +103,12 @@ pub(crate) async fn run(listener: TcpListener, reach: Reach, mut door: Door) {
                 }
                 spare.shed(&listener).await;
             }
-            // The connection was gone before it was accepted (accept(2), "Error handling").
-            Err(error) => tracing::debug!(%error, "accept"),
+            // The connection was gone before it was accepted (accept(2), "Error handling"), or a firewall forbids it: that
+            // may last, hence the pause.
+            Err(error) => {
+                tracing::debug!(%error, "accept");
+                tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+            }
         }
     }
 }
