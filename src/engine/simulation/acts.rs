@@ -6,14 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::client::{Client, Newcomer, Temper};
+use super::client::{Client, Identity, Temper};
 use super::oracle::Reply;
-use super::reader::Id;
-use super::socket::{FakeSocket, Wire, lock};
+use super::reader::{Id, Kind};
+use super::socket::{FakeSocket, Wire};
 use super::world::World;
 use crate::engine::admission::Permit;
-use crate::engine::clock::Nanos;
-use crate::engine::command::{Command, Drain, Join};
+use crate::engine::command::{Command, Join};
 use crate::engine::settings::Echo;
 use crate::engine::shard::Ready;
 use crate::protocol::frame::MessageKind;
@@ -75,11 +74,12 @@ impl World {
     pub(super) fn tend(&mut self) {
         self.tended = self.now;
         for round in 0..40 {
-            if round > 2 && !self.clients.iter().any(|client| client.temper == Temper::Steady && client.can_read()) {
+            if round > 2 && !self.clients.iter().any(|client| client.who.temper == Temper::Steady && client.can_read())
+            {
                 return;
             }
             for number in 0..self.clients.len() {
-                if self.clients[number].reads() && self.clients[number].temper != Temper::Sluggish {
+                if self.clients[number].reads() && self.clients[number].who.temper != Temper::Sluggish {
                     self.read(number, usize::MAX);
                     self.clients[number].send(usize::MAX);
                 }
@@ -119,8 +119,8 @@ impl World {
         let frozen = self.nodes.iter().any(|node| node.frozen_until > self.now);
         let Some(slot) = node.sender.try_reserve() else { return };
         let Ok(room) = self.directory.join(&self.names[name]) else { return };
-        let echo = !self.random.one_in(5);
-        let newcomer = Newcomer {
+        let echo = if self.random.one_in(5) { Echo::Off } else { Echo::On };
+        let who = Identity {
             id,
             name,
             room_id: room.id,
@@ -129,12 +129,13 @@ impl World {
             temper,
             terms,
             greeting: greeting.clone(),
-            wire: Arc::clone(&wire),
+            joined_at: self.now,
+            joined_step: self.step,
         };
-        let mut client = Client::new(newcomer, self.now, self.step);
+        let mut client = Client::new(who, Arc::clone(&wire));
         client.draining = self.draining;
         (client.excused, client.home_stood_still) = (frozen, frozen);
-        if self.random.one_in(6) && !client.terms.listen_only {
+        if self.random.one_in(6) && !client.who.terms.listen_only {
             client.publish(&mut self.random);
         }
         let unread_max = self.random.below(200);
@@ -143,8 +144,8 @@ impl World {
             room,
             permit: Permit::uncounted(),
             greeting,
-            unread: client.take_unread(unread_max),
-            echo: if echo { Echo::On } else { Echo::Off },
+            unread: client.speech.take_unread(unread_max),
+            echo,
             joined: None,
         };
         assert!(slot.send(Command::Join(Box::new(join))).is_ok(), "the shard has not ended");
@@ -160,7 +161,7 @@ impl World {
             let id = Id { by, number: self.outside[name] };
             self.outside[name] += 1;
             let (tell, reply) = oneshot::channel();
-            let kind = if id.is_text() { MessageKind::Text } else { MessageKind::Binary };
+            let kind = if id.kind() == Kind::Text { MessageKind::Text } else { MessageKind::Binary };
             let payload = Bytes::from(id.payload());
             let command = Command::Publish { room: Arc::clone(&room), kind, payload, reply: tell };
             assert!(slot.send(command).is_ok(), "the shard has not ended");
@@ -172,7 +173,7 @@ impl World {
     fn churn(&mut self) {
         let name = self.random.below(self.names.len());
         let spared = self.random.pick(&[1, 2, 1_000]);
-        for number in self.live(|client| client.name == name) {
+        for number in self.live(|client| client.who.name == name) {
             if !self.random.one_in(spared) {
                 continue;
             }
@@ -227,7 +228,7 @@ impl World {
 
     /// Everybody has something to say.
     fn burst(&mut self) {
-        for number in self.live(|client| client.stays() && !client.terms.listen_only) {
+        for number in self.live(|client| client.stays() && !client.who.terms.listen_only) {
             for _ in 0..self.random.below(12) {
                 self.clients[number].publish(&mut self.random);
             }
@@ -245,14 +246,14 @@ impl World {
         let random = &mut self.random;
         match random.below(100) {
             0..40 if client.reads() => {
-                let max = if client.temper == Temper::Sluggish { random.below(200) } else { usize::MAX };
+                let max = if client.who.temper == Temper::Sluggish { random.below(200) } else { usize::MAX };
                 self.read(number, max);
             }
             40..70 => {
                 let max = random.pick(&[1, 3, 10, 50, usize::MAX, usize::MAX]);
                 client.send(max);
             }
-            70..92 if !client.terms.listen_only => {
+            70..92 if !client.who.terms.listen_only => {
                 for _ in 0..random.pick(&[1, 1, 1, 2, 10]) {
                     client.publish(random);
                 }
@@ -265,37 +266,5 @@ impl World {
             99 if random.one_in(3) => client.reset(),
             _ => {}
         }
-    }
-
-    /// Tells every shard to send its connections away.
-    pub(super) fn start_drain(&mut self) {
-        let code = self.random.pick(&[1001, 1012]);
-        let spread = Duration::from_millis(self.random.pick(&[0, 30, 500]));
-        self.draining = Some(code);
-        for client in &mut self.clients {
-            client.draining = Some(code);
-        }
-        for number in 0..self.nodes.len() {
-            while self.nodes[number].sender.try_reserve().is_none() {
-                self.now = self.now.after(Duration::from_millis(300));
-                self.tend();
-                for number in self.runnable() {
-                    self.turn(number, None);
-                }
-            }
-            let slot = self.nodes[number].sender.try_reserve().expect("there was one");
-            let (tell, drained) = oneshot::channel();
-            assert!(slot.send(Command::Drain(Drain { spread, code }, tell)).is_ok(), "the shard has not ended");
-            self.drains.push(drained);
-        }
-    }
-
-    /// When the clock stands.
-    pub(super) fn is_abandoned(&self, number: usize) -> bool {
-        lock(&self.clients[number].wire).is_left_by_client()
-    }
-
-    pub(super) fn wait_until(&mut self, at: Nanos) {
-        self.now = self.now.max(at);
     }
 }

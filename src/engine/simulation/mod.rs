@@ -11,6 +11,7 @@ mod quiet;
 mod random;
 mod reader;
 mod socket;
+mod speech;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::client::{Client, Temper};
 use super::reader::Id;
-use crate::engine::settings::LagPolicy;
+use crate::engine::settings::{Echo, LagPolicy};
 
 /// What the engine answered to a publication of the API.
 #[derive(Clone, Copy, Debug)]
@@ -14,21 +14,30 @@ pub(super) struct Reply {
     pub(super) offset: u64,
 }
 
+/// When the oracle looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Everybody has had the time to get everything.
+    AtRest,
+    /// All have gone.
+    Afterwards,
+}
+
 /// Whether the client gets everything from its greeting until it is closed.
 fn is_complete(client: &Client) -> bool {
-    match client.terms.lag {
+    match client.who.terms.lag {
         LagPolicy::Disconnect => true,
-        LagPolicy::Skip => client.temper == Temper::Perfect,
+        LagPolicy::Skip => client.who.temper == Temper::Perfect,
         LagPolicy::Latest => false,
     }
 }
 
 /// Checks every life of every room. Returns how many publications members of rooms with `lag = "skip"` were seen to
 /// miss.
-pub(super) fn check(clients: &[Client], replies: &[Reply], quiet: bool) -> u64 {
+pub(super) fn check(clients: &[Client], replies: &[Reply], moment: Moment) -> u64 {
     let mut lives: BTreeMap<u64, Vec<&Client>> = BTreeMap::new();
     for client in clients {
-        lives.entry(client.room_id).or_default().push(client);
+        lives.entry(client.who.room_id).or_default().push(client);
     }
     let mut missed = 0;
     for (room_id, members) in lives {
@@ -39,7 +48,7 @@ pub(super) fn check(clients: &[Client], replies: &[Reply], quiet: bool) -> u64 {
         check_neighbours(&members);
         for reader in members.iter().filter(|client| is_complete(client)) {
             for publisher in &members {
-                check_nothing_missing(reader, publisher, quiet);
+                check_nothing_missing(reader, publisher, moment);
             }
             check_offsets(reader, replies.iter().filter(|reply| reply.room_id == room_id));
         }
@@ -54,7 +63,7 @@ fn check_publishers(client: &Client) {
     for id in &client.got {
         if let Some(before) = newest.insert(id.by, id.number) {
             let fine = if is_complete(client) { id.number == before + 1 } else { id.number > before };
-            assert!(fine, "client {} got {id:?} after message {before}", client.id);
+            assert!(fine, "client {} got {id:?} after message {before}", client.who.id);
         }
     }
 }
@@ -85,20 +94,20 @@ fn check_one_order(members: &[&Client]) {
             }
         }
     }
-    assert_eq!(ordered, before.len(), "room {}: two clients disagree about the order", members[0].room_id);
+    assert_eq!(ordered, before.len(), "room {}: two clients disagree about the order", members[0].who.room_id);
 }
 
 /// Between two messages that follow each other for one who gets everything there is nothing for anybody else.
 fn check_neighbours(members: &[&Client]) {
     let (mut next, mut last): (HashMap<Id, Id>, HashMap<Id, Id>) = (HashMap::new(), HashMap::new());
-    for member in members.iter().filter(|member| is_complete(member) && member.echo) {
+    for member in members.iter().filter(|member| is_complete(member) && member.who.echo == Echo::On) {
         for pair in member.got.windows(2) {
             let follower = *next.entry(pair[0]).or_insert(pair[1]);
             let leader = *last.entry(pair[1]).or_insert(pair[0]);
             assert!(
                 follower == pair[1] && leader == pair[0],
                 "client {} got {pair:?}, another {:?} then {follower:?}, or {leader:?} then {:?}",
-                member.id,
+                member.who.id,
                 pair[0],
                 pair[1]
             );
@@ -107,49 +116,54 @@ fn check_neighbours(members: &[&Client]) {
 }
 
 /// What `publisher` published while `reader` was a member is there.
-fn check_nothing_missing(reader: &Client, publisher: &Client, quiet: bool) {
-    if reader.id == publisher.id && !reader.echo {
+fn check_nothing_missing(reader: &Client, publisher: &Client, moment: Moment) {
+    if reader.who.id == publisher.who.id && reader.who.echo == Echo::Off {
         return;
     }
-    let numbers = || reader.got.iter().filter(|id| id.by == publisher.id).map(|id| id.number);
-    let later = reader.greeted_step.is_some_and(|greeted| publisher.joined_step > greeted) || reader.id == publisher.id;
+    let numbers = || reader.got.iter().filter(|id| id.by == publisher.who.id).map(|id| id.number);
+    let later = reader.greeted_step.is_some_and(|greeted| publisher.who.joined_step > greeted)
+        || reader.who.id == publisher.who.id;
     if let Some(first) = numbers().min()
         && later
     {
-        assert_eq!(first, 0, "client {} missed the first messages of {}", reader.id, publisher.id);
+        assert_eq!(first, 0, "client {} missed the first messages of {}", reader.who.id, publisher.who.id);
     }
     // Everything was published, and has arrived wherever it was to arrive.
     let published_all =
-        publisher.stays() && publisher.reads() && publisher.offence.is_none() && publisher.has_sent_all();
-    let reads_all = quiet && reader.stays() && reader.reads() && reader.offence.is_none();
-    if reads_all && published_all && publisher.published > 0 && (later || numbers().next().is_some()) {
+        publisher.stays() && publisher.reads() && publisher.offence.is_none() && publisher.speech.is_all_sent();
+    let reads_all = moment == Moment::AtRest && reader.stays() && reader.reads() && reader.offence.is_none();
+    if reads_all && published_all && publisher.speech.published > 0 && (later || numbers().next().is_some()) {
         let newest = numbers().max().map_or(0, |newest| newest + 1);
-        assert_eq!(newest, publisher.published, "client {} missed the last of {}", reader.id, publisher.id);
+        assert_eq!(
+            newest, publisher.speech.published,
+            "client {} missed the last of {}",
+            reader.who.id, publisher.who.id
+        );
     }
 }
 
 /// Offsets are dense: they differ as the places in a complete sequence do.
 fn check_offsets<'r>(reader: &Client, replies: impl Iterator<Item = &'r Reply>) {
-    if !reader.echo {
+    if reader.who.echo == Echo::Off {
         return;
     }
     let places: HashMap<Id, u64> = (0u64..).zip(&reader.got).map(|(place, id)| (*id, place)).collect();
     let mut shift = None;
     for reply in replies {
         let Some(place) = places.get(&reply.id) else { continue };
-        let shift = *shift.get_or_insert(reply.offset.wrapping_sub(*place));
-        assert_eq!(reply.offset.wrapping_sub(*place), shift, "client {}: offsets are not dense", reader.id);
+        let shift = *shift.get_or_insert_with(|| reply.offset.wrapping_sub(*place));
+        assert_eq!(reply.offset.wrapping_sub(*place), shift, "client {}: offsets are not dense", reader.who.id);
     }
 }
 
 /// Gaps in what others got, counted where somebody got everything.
 fn missed_by_skipping(members: &[&Client]) -> u64 {
-    if members[0].terms.lag != LagPolicy::Skip {
+    if members[0].who.terms.lag != LagPolicy::Skip {
         return 0;
     }
     let mut missed = 0;
-    for member in members.iter().filter(|member| !is_complete(member) && member.echo) {
-        let gaps = members.iter().filter(|reader| is_complete(reader) && reader.echo).map(|reader| {
+    for member in members.iter().filter(|member| !is_complete(member) && member.who.echo == Echo::On) {
+        let gaps = members.iter().filter(|reader| is_complete(reader) && reader.who.echo == Echo::On).map(|reader| {
             let places: HashMap<Id, u64> = (0u64..).zip(&reader.got).map(|(place, id)| (*id, place)).collect();
             let place = |id: &Id| places.get(id).copied();
             let gap = |pair: &[Id]| Some(place(&pair[1])? - place(&pair[0])? - 1);

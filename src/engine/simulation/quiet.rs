@@ -1,9 +1,14 @@
 //! The end of a run: everything comes to rest, and is looked at.
 
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
 use super::client::{Client, Temper};
-use super::oracle;
+use super::oracle::{self, Moment};
 use super::socket::lock;
 use super::world::World;
+use crate::engine::command::{Command, Drain};
 use crate::engine::metrics::Counter;
 
 /// Rounds of everybody reading and every shard running until nothing is left to be done.
@@ -13,6 +18,29 @@ const ROUNDS_MAX: usize = 6_000;
 const TURNS_PER_ROUND_MAX: usize = 40_000;
 
 impl World {
+    /// Tells every shard to send its connections away.
+    pub(super) fn start_drain(&mut self) {
+        let code = self.random.pick(&[1001, 1012]);
+        let spread = Duration::from_millis(self.random.pick(&[0, 30, 500]));
+        self.draining = Some(code);
+        for client in &mut self.clients {
+            client.draining = Some(code);
+        }
+        for number in 0..self.nodes.len() {
+            while self.nodes[number].sender.try_reserve().is_none() {
+                self.now = self.now.after(Duration::from_millis(300));
+                self.tend();
+                for number in self.runnable() {
+                    self.turn(number, None);
+                }
+            }
+            let slot = self.nodes[number].sender.try_reserve().expect("there was one");
+            let (tell, drained) = oneshot::channel();
+            assert!(slot.send(Command::Drain(Drain { spread, code }, tell)).is_ok(), "the shard has not ended");
+            self.drains.push(drained);
+        }
+    }
+
     /// Everybody who reads reads everything, all that was said is taken, shards run until they sleep.
     pub(super) fn come_to_rest(&mut self) {
         for node in &mut self.nodes {
@@ -33,8 +61,8 @@ impl World {
             if self.is_at_rest() {
                 return;
             }
-            let next = self.next_deadline().unwrap_or(self.now.after(std::time::Duration::from_millis(1)));
-            self.wait_until(next);
+            let next = self.next_deadline().unwrap_or_else(|| self.now.after(Duration::from_millis(1)));
+            self.now = self.now.max(next);
         }
         panic!("nothing comes to rest: {:?}", self.unrest());
     }
@@ -70,10 +98,11 @@ impl World {
             let wire = lock(&client.wire);
             let (unreceived, unread) = (wire.unreceived(), wire.unread());
             let (gone, ended) = (wire.server_gone, wire.server_gone || wire.server_ended);
+            let abandoned = wire.is_left_by_client();
             drop(wire);
-            let waits = unreceived > 0 && !gone || (unread > 0 || ended) && client.reads() || self.is_abandoned(number);
+            let waits = unreceived > 0 && !gone || (unread > 0 || ended) && client.reads() || abandoned;
             let waits = waits || self.leaving && !gone;
-            let unsent = client.reads() && !client.has_sent_all() && !gone;
+            let unsent = client.reads() && !client.speech.is_all_sent() && !gone;
             if waits || unsent {
                 return Some(format!("client {number}: {unreceived} unreceived, {unread} unread, unsent: {unsent}"));
             }
@@ -90,8 +119,8 @@ impl World {
             self.replies.push(reply);
         }
         for client in self.clients.iter().filter(|client| client.stays() && client.reads()) {
-            assert!(client.is_answered(), "client {} waits for a pong", client.id);
-            assert!(client.is_greeted(), "client {} was not greeted", client.id);
+            assert!(client.is_answered(), "client {} waits for a pong", client.who.id);
+            assert!(client.is_greeted(), "client {} was not greeted", client.who.id);
         }
         for node in &self.nodes {
             assert_eq!(node.shard.backlogged, 0, "nothing is behind");
@@ -102,7 +131,7 @@ impl World {
                 assert!(!behind, "member {number} is behind although nothing moves");
             }
         }
-        let missed = oracle::check(&self.clients, &self.replies, true);
+        let missed = oracle::check(&self.clients, &self.replies, Moment::AtRest);
         let skipped = self.count(Counter::DroppedSkip);
         assert!(missed <= skipped, "{missed} gaps were seen, {skipped} counted");
         self.check_counters();
@@ -115,7 +144,7 @@ impl World {
     fn check_counters(&self) {
         for (number, node) in self.nodes.iter().enumerate() {
             let (mut handed, mut torn) = (0, 0);
-            for client in self.clients.iter().filter(|client| client.shard == number) {
+            for client in self.clients.iter().filter(|client| client.who.shard == number) {
                 let wire = lock(&client.wire);
                 handed += wire.handed_whole;
                 torn += u64::from(wire.is_torn());
@@ -134,9 +163,9 @@ impl World {
             let client = &mut self.clients[number];
             match self.random.below(3) {
                 _ if client.over => {}
-                _ if client.temper == Temper::Stalled && self.random.one_in(2) => client.reset(),
+                _ if client.who.temper == Temper::Stalled && self.random.one_in(2) => client.reset(),
                 // The heartbeat finds it.
-                _ if client.temper == Temper::Stalled => {}
+                _ if client.who.temper == Temper::Stalled => {}
                 0 => client.close(&mut self.random),
                 1 => client.end(),
                 _ => client.reset(),
@@ -172,7 +201,7 @@ impl World {
         for drain in &mut self.drains {
             drain.try_recv().expect("a drain is reported when all have gone");
         }
-        oracle::check(&self.clients, &self.replies, false);
+        oracle::check(&self.clients, &self.replies, Moment::Afterwards);
         self.check_counters();
     }
 }

@@ -2,11 +2,18 @@
 
 use super::random::mix;
 
+/// Text or bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Binary,
+}
+
 /// What a server sends behind the greeting.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
     Greeting(Vec<u8>),
-    Message { text: bool, payload: Vec<u8> },
+    Message(Kind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(u16),
@@ -58,7 +65,8 @@ impl Reader {
         let payload = self.take(header + len)?.split_off(header);
         assert!(first < 0x88 || payload.len() <= 125, "a control frame is short");
         Some(match first {
-            0x81 | 0x82 => Item::Message { text: first == 0x81, payload },
+            0x81 => Item::Message(Kind::Text, payload),
+            0x82 => Item::Message(Kind::Binary, payload),
             0x89 => Item::Ping(payload),
             0x8a => Item::Pong(payload),
             _ => {
@@ -94,8 +102,8 @@ pub(super) struct Id {
 }
 
 impl Id {
-    pub(super) const fn is_text(self) -> bool {
-        !(self.by ^ self.number).is_multiple_of(3)
+    pub(super) const fn kind(self) -> Kind {
+        if (self.by ^ self.number).is_multiple_of(3) { Kind::Binary } else { Kind::Text }
     }
 
     /// The message's payload, which says all of this.
@@ -112,12 +120,12 @@ impl Id {
     }
 
     /// Reads a message; panics if anything of it is wrong.
-    pub(super) fn of(text: bool, payload: &[u8]) -> Self {
+    pub(super) fn of(kind: Kind, payload: &[u8]) -> Self {
         let mut parts = payload.splitn(3, |byte| *byte == b':').map(|part| std::str::from_utf8(part).expect("ASCII"));
         let mut number = || parts.next().and_then(|part| part.parse().ok()).expect("a message begins with its numbers");
         let id = Self { by: number(), number: number() };
         assert_eq!(payload, id.payload(), "{id:?} is not what was published");
-        assert_eq!(text, id.is_text(), "{id:?} is of the other kind");
+        assert_eq!(kind, id.kind(), "{id:?} is of the other kind");
         id
     }
 }

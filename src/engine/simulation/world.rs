@@ -165,11 +165,11 @@ impl World {
     /// A client reads. Nobody may have published faster than allowed.
     pub(super) fn read(&mut self, number: usize, max: usize) {
         let before = self.clients[number].got.len();
-        self.clients[number].read(max, (self.now, self.step), &mut self.random);
+        self.clients[number].read(max, self.step, &mut self.random);
         let Some(rate) = self.settings.limits.publish_per_second_max.map(u64::from) else { return };
         for id in &self.clients[number].got[before..] {
             let Some(publisher) = self.clients.get(id.by as usize) else { continue };
-            let nanos = self.now.0 - publisher.joined_at.0;
+            let nanos = self.now.0 - publisher.who.joined_at.0;
             let allowed = rate + 1 + nanos.saturating_mul(rate) / 1_000_000_000;
             assert!(u64::from(id.number) < allowed, "{id:?}: {allowed} messages were allowed until now");
         }
