@@ -134,7 +134,7 @@ impl World {
         };
         let mut client = Client::new(who, Arc::clone(&wire));
         client.draining = self.draining;
-        (client.excused, client.home_stood_still) = (frozen, frozen);
+        (client.excused, client.shard_stood_still) = (frozen, frozen);
         if self.random.one_in(6) && !client.who.terms.listen_only {
             client.publish(&mut self.random);
         }
@@ -204,7 +204,7 @@ impl World {
         self.nodes[number].frozen_until = self.now.after(time);
         for client in &mut self.clients {
             client.excused |= client.greeted_step.is_none();
-            client.home_stood_still = true;
+            client.shard_stood_still = true;
         }
     }
 

@@ -60,8 +60,8 @@ pub(super) struct Client {
     pub(super) offence: Option<u16>,
     /// It waited for a home that stood still, and may have been taken for gone.
     pub(super) excused: bool,
-    /// A shard stood still: what it published before its goodbye may not have come back in time.
-    pub(super) home_stood_still: bool,
+    /// A shard stood still: a close may have taken longer than it may.
+    pub(super) shard_stood_still: bool,
     pub(super) draining: Option<u16>,
     /// It has seen the end of the stream.
     pub(super) over: bool,
@@ -88,7 +88,7 @@ impl Client {
             closed_with: None,
             offence: None,
             excused: false,
-            home_stood_still: false,
+            shard_stood_still: false,
             draining: None,
             over: false,
         }
@@ -230,18 +230,15 @@ impl Client {
     }
 
     fn saw(&mut self, end: End) {
-        let ends = self.speech.leaves() || self.offence.is_some() || self.who.terms.unfinished_scarce;
-        let forgiven = self.speech.departure == Departure::Ended
-            || ends && self.home_stood_still
-            || self.may_seem_gone()
-            || self.draining.is_some();
+        let forgiven = self.speech.departure == Departure::Ended || self.may_seem_gone() || self.draining.is_some();
         let (id, temper) = (self.who.id, self.who.temper);
         if end == End::InOrder {
             assert!(self.reader.is_at_boundary(), "client {id}: the stream ends within a frame");
             let answered = self.closed_with.is_some() || !self.is_greeted();
             assert!(answered || forgiven, "client {id}: the stream ends without a close frame");
         } else {
-            let forgiven = forgiven || self.closed_with.is_some() || lock(&self.wire).refuses_poller;
+            let forgiven =
+                forgiven || self.shard_stood_still || self.closed_with.is_some() || lock(&self.wire).refuses_poller;
             assert!(forgiven, "client {id} ({temper:?}) was cut off");
         }
         if !lock(&self.wire).server_gone {
