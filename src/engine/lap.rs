@@ -75,13 +75,27 @@ impl Lap {
             self.next = if self.next < places { self.next } else { 0 };
             self.start = self.next;
             (self.served, self.rewound, self.visits) = (0, 0, 0);
-        } else if self.served > 0 && self.served + self.rewound <= places / REWIND_PART {
+        } else if self.may_rewind(places) {
             self.next = self.start;
             self.visits -= signed(self.served);
             self.rewound += self.served;
             self.served = 0;
         }
-        self.marks.push_back(Mark { appended, done_at: self.visits + signed(places) });
+        let done_at = self.visits + signed(places);
+        debug_assert!(
+            self.marks.back().is_none_or(|newest| newest.done_at <= done_at),
+            "marks are done in their order"
+        );
+        self.marks.push_back(Mark { appended, done_at });
+    }
+
+    /// Whether so few have been served that the lap begins again. Never once something was appended without that: it would
+    /// be done later than what comes behind it.
+    fn may_rewind(&self, places: usize) -> bool {
+        let done_at = self.visits - signed(self.served) + signed(places);
+        self.served > 0
+            && self.served + self.rewound <= places / REWIND_PART
+            && self.marks.back().is_none_or(|newest| newest.done_at <= done_at)
     }
 
     /// The place [`Lap::next`] was visited.
@@ -203,5 +217,52 @@ mod tests {
             }
         }
         assert_eq!(done_after, 7);
+    }
+
+    /// Visits the next place: it has been offered `head` then. Checks what is done, and that the lap can go on.
+    fn visit(lap: &mut Lap, offered: &mut [u64], head: u64) {
+        offered[lap.next()] = head;
+        lap.visited(offered.len());
+        while let Some(done) = lap.take_done() {
+            assert!(offered.iter().all(|end| *end >= done.end), "somebody has not been offered it");
+        }
+        assert_eq!(lap.visits_left() > 0, lap.is_running(), "a running lap has somebody to visit");
+    }
+
+    /// Random appends, visits and newcomers, then rest: nothing is done too early, and the lap ends within a turn.
+    #[test]
+    fn whatever_happens_everybody_is_offered_everything() {
+        let mut state = 1u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % end
+        };
+        for _ in 0..2_000 {
+            let (mut lap, mut head, mut offered) = (Lap::default(), 0, vec![0; 1 + below(40)]);
+            for _ in 0..below(40) {
+                match below(6) {
+                    0 => {
+                        head += 1;
+                        lap.append(appended(head), offered.len());
+                    }
+                    1 => {
+                        for _ in 0..below(20) {
+                            offered.push(head);
+                            if lap.is_running() {
+                                lap.place_added();
+                            }
+                        }
+                    }
+                    _ if lap.is_running() => visit(&mut lap, &mut offered, head),
+                    _ => {}
+                }
+            }
+            for _ in 0..offered.len() {
+                if lap.is_running() {
+                    visit(&mut lap, &mut offered, head);
+                }
+            }
+            assert!(!lap.is_running(), "everybody was visited, and the lap goes on");
+        }
     }
 }
