@@ -186,7 +186,7 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Closes the gaps in a room's ring, if there are many and no lap is running. Amortised O(1) per member that left.
+    /// Closes the gaps in a room's ring, if there are many. Amortised O(1) per member that left.
     pub(crate) fn renumber(&mut self, number: u32) {
         let Some(room) = self.rooms.get_mut(number).filter(|room| room.wants_renumbering()) else { return };
         for (place, member) in (0u32..).zip(room.renumber()) {

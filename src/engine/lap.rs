@@ -117,10 +117,17 @@ impl Lap {
         self.visits += 1;
     }
 
-    /// The ring was renumbered; allowed between laps only.
-    pub(crate) fn ring_changed(&mut self) {
-        debug_assert!(self.marks.is_empty(), "the ring keeps its numbers during a lap");
-        self.next = 0;
+    /// The ring was renumbered: `next` members stand in front of the next, and there are `places` now. A lap need not wait
+    /// for that to end: under a load that never pauses it never ends.
+    pub(crate) fn renumbered(&mut self, next: usize, places: usize) {
+        self.next = if next < places { next } else { 0 };
+        // This lap does not begin again: where it began is not known any more.
+        (self.start, self.served, self.rewound) = (self.next, 0, places);
+        // Whoever was to be visited comes next, in the same order, with no vacant places in between.
+        let done_at_max = self.visits + signed(places);
+        for mark in &mut self.marks {
+            mark.done_at = mark.done_at.min(done_at_max);
+        }
     }
 
     /// Visits until everybody has been offered everything.
@@ -229,7 +236,7 @@ mod tests {
         assert_eq!(lap.visits_left() > 0, lap.is_running(), "a running lap has somebody to visit");
     }
 
-    /// Random appends, visits and newcomers, then rest: nothing is done too early, and the lap ends within a turn.
+    /// Random appends, visits, newcomers and leavers, then rest: nothing is done too early, and the lap ends within a turn.
     #[test]
     fn whatever_happens_everybody_is_offered_everything() {
         let mut state = 1u64;
@@ -252,6 +259,13 @@ mod tests {
                                 lap.place_added();
                             }
                         }
+                    }
+                    2 if below(3) == 0 => {
+                        let stays: Vec<bool> = (0..offered.len()).map(|place| place == 0 || below(3) > 0).collect();
+                        let next = stays.iter().take(lap.next()).filter(|stays| **stays).count();
+                        let mut stays = stays.into_iter();
+                        offered.retain(|_| stays.next().unwrap_or(true));
+                        lap.renumbered(next, offered.len());
                     }
                     _ if lap.is_running() => visit(&mut lap, &mut offered, head),
                     _ => {}

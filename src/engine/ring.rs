@@ -151,19 +151,20 @@ impl LocalRoom {
         }
     }
 
-    /// Whether so many places are vacant that the ring should be renumbered, which is possible between laps.
+    /// Whether so many places are vacant that the ring should be renumbered.
     pub(crate) fn wants_renumbering(&self) -> bool {
-        !self.lap.is_running() && self.vacant > PLACES_KEPT && self.vacant > self.ring.len() / 4
+        self.vacant > PLACES_KEPT && self.vacant > self.ring.len() / 4
     }
 
     /// Closes the gaps, keeping the order. The members' new places are their positions in what is returned.
     pub(crate) fn renumber(&mut self) -> &[u32] {
+        let next = self.ring.iter().take(self.lap.next()).filter(|number| **number != VACANT).count();
         self.ring.retain(|number| *number != VACANT);
         self.vacant = 0;
         if self.ring.capacity() > 4 * self.ring.len().max(PLACES_KEPT) {
             self.ring.shrink_to(2 * self.ring.len());
         }
-        self.lap.ring_changed();
+        self.lap.renumbered(next, self.ring.len());
         &self.ring
     }
 
