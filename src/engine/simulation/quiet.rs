@@ -12,7 +12,7 @@ use crate::engine::command::{Command, Drain};
 use crate::engine::metrics::Counter;
 
 /// Rounds of everybody reading and every shard running until nothing is left to be done.
-const ROUNDS_MAX: usize = 6_000;
+const ROUNDS_MAX: usize = 60_000;
 
 /// Turns of one round: more is a shard that never comes to rest.
 const TURNS_PER_ROUND_MAX: usize = 40_000;

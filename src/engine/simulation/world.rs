@@ -229,10 +229,8 @@ impl Node {
             let bound = room.settings.window_bytes_max + settings.limits.backlog_bytes_max + KEPT_SLACK_BYTES;
             assert!(kept <= bound, "a window keeps {kept} bytes, {bound} are allowed");
             assert!(room.window.held_bytes() <= 4 * bound + (8 << 10), "a window holds {}", room.window.held_bytes());
-            if !room.lap.is_running() {
-                let bound = 2 * room.members() + 16;
-                assert!(room.places() <= bound, "{} places for {} members", room.places(), room.members());
-            }
+            let places_max = 2 * room.members() + 8;
+            assert!(room.places() <= places_max, "{} places for {} members", room.places(), room.members());
             places += room.places();
             rooms += 1;
         }
