@@ -1,7 +1,7 @@
 //! The frame decoder under bytes that are nearly right: a small corpus, mutated by a seeded generator.
 //!
-//! Whatever comes, in whatever pieces: no panic, no message beyond a limit, texts are UTF-8, the budget comes out even, and
-//! the verdict does not depend on where reads have cut.
+//! Whatever comes, in whatever pieces: no panic, no message beyond a limit, texts are UTF-8, the budget comes out even,
+//! and the verdict does not depend on where reads have cut.
 
 use std::ops::ControlFlow;
 

@@ -65,8 +65,8 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// A closing connection has sent `len` bytes, which are in the read buffer: if its close frame is among them, both have
-    /// said goodbye, and the stream ends when ours is out (RFC 6455 §7.1.1).
+    /// A closing connection has sent `len` bytes, which are in the read buffer: if its close frame is among them, both
+    /// have said goodbye, and the stream ends when ours is out (RFC 6455 §7.1.1).
     pub(crate) fn listen_for_goodbye(&mut self, number: u32, len: usize) {
         let Some(connection) = self.connections.get_mut(number) else { return };
         if connection.flags.has_any(Flags::UNINTELLIGIBLE) {

@@ -117,7 +117,8 @@ impl<S: Socket> Shard<S> {
             return Verdict::LookAgain(now_s.saturating_add(1));
         }
         if !connection.flags.has(Flags::PINGED) {
-            // Nobody is gone who was not asked, even if this shard itself stood still for longer than anybody may be silent.
+            // Nobody is gone who was not asked, even if this shard itself stood still for longer than anybody may be
+            // silent.
             let ping_s = connection.heard_s.saturating_add(self.ping_interval_s(connection.serial));
             return if now_s >= ping_s { Verdict::Ping } else { Verdict::LookAgain(ping_s) };
         }

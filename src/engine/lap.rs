@@ -89,8 +89,8 @@ impl Lap {
         self.marks.push_back(Mark { appended, done_at });
     }
 
-    /// Whether so few have been served that the lap begins again. Never once something was appended without that: it would
-    /// be done later than what comes behind it.
+    /// Whether so few have been served that the lap begins again. Never once something was appended without that: it
+    /// would be done later than what comes behind it.
     fn may_rewind(&self, places: usize) -> bool {
         let done_at = self.visits - signed(self.served) + signed(places);
         self.served > 0
@@ -117,8 +117,8 @@ impl Lap {
         self.visits += 1;
     }
 
-    /// The ring was renumbered: `next` members stand in front of the next, and there are `places` now. A lap need not wait
-    /// for that to end: under a load that never pauses it never ends.
+    /// The ring was renumbered: `next` members stand in front of the next, and there are `places` now. A lap need not
+    /// wait for that to end: under a load that never pauses it never ends.
     pub(crate) fn renumbered(&mut self, next: usize, places: usize) {
         self.next = if next < places { next } else { 0 };
         // This lap does not begin again: where it began is not known any more.
@@ -236,7 +236,8 @@ mod tests {
         assert_eq!(lap.visits_left() > 0, lap.is_running(), "a running lap has somebody to visit");
     }
 
-    /// Random appends, visits, newcomers and leavers, then rest: nothing is done too early, and the lap ends within a turn.
+    /// Random appends, visits, newcomers and leavers, then rest: nothing is done too early, and the lap ends within a
+    /// turn.
     #[test]
     fn whatever_happens_everybody_is_offered_everything() {
         let mut state = 1u64;

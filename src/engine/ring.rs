@@ -212,7 +212,8 @@ impl LocalRoom {
     pub(crate) fn block(&mut self, number: u32, cursor: u64) {
         self.blocked.push(number);
         if self.blocked.len() > 2 * self.ring.len() + PLACES_KEPT {
-            // Without publications nobody looks at the list: whoever is blocked again and again would stand in it as often.
+            // Without publications nobody looks at the list: whoever is blocked again and again would stand in it as
+            // often.
             self.blocked.sort_unstable();
             self.blocked.dedup();
         }

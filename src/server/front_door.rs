@@ -103,8 +103,8 @@ pub(crate) async fn run(listener: TcpListener, reach: Reach, mut door: Door) {
                 }
                 spare.shed(&listener).await;
             }
-            // The connection was gone before it was accepted (accept(2), "Error handling"), or a firewall forbids it: that
-            // may last, hence the pause.
+            // The connection was gone before it was accepted (accept(2), "Error handling"), or a firewall forbids it:
+            // that may last, hence the pause.
             Err(error) => {
                 tracing::debug!(%error, "accept");
                 tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
@@ -133,8 +133,8 @@ fn welcome(stream: TcpStream, peer: SocketAddr, reach: Reach, door: &mut Door) {
         }
         Err(error) => {
             count(&door.counts.refused_limit);
-            // No task for whoever is one too many: what the empty send buffer takes at once is the answer. Not through the
-            // runtime: it has not been told yet that the socket takes anything.
+            // No task for whoever is one too many: what the empty send buffer takes at once is the answer. Not through
+            // the runtime: it has not been told yet that the socket takes anything.
             let answer = Refusal::new(status_of(&error), error.to_string()).to_bytes();
             stream.into_std().and_then(|mut stream| io::Write::write(&mut stream, &answer)).ok();
         }
