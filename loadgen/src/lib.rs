@@ -1,0 +1,19 @@
+//! loadgen: a load generator for servers that broadcast messages to rooms.
+//!
+//! It talks only the wire, so it measures any server, and shares no code with shardcast. The way of a run:
+//!
+//! ```text
+//! scenario → plan → schedule → publishers ─→ the server ─→ subscribers → stamp → ledger, spread → recorder
+//!                                                                                                    │
+//!      record (results/) ← output (JSON, HTML, .hlog, .hgrm, CSV) ← verdict ← outcome::Run ←─────────┘
+//! ```
+//!
+//! Three rules make its figures honest. Latency counts from when a message was *due*, not from when it was sent, so a
+//! generator or server that stalls shows it (no coordinated omission). Every payload carries who sent it, its sequence
+//! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent. And
+//! the generator judges itself: a run in which it was late or busy is invalid, not slow.
+
+pub mod clock;
+pub mod exit;
+pub mod outcome;
+pub mod scenario;
