@@ -53,8 +53,8 @@ pub(super) struct ShardHandle {
 /// At most so many connections in a row go to one shard: see [`Shared::shard_for_next`].
 const CONNECTIONS_IN_A_ROW_MAX: usize = 32;
 
-/// So many shares of a shard's connections are the most that it may have above the shard with the fewest.
-const SHARES_OF_LOAD: usize = 16;
+/// A shard may have one in so many of its connections more than the shard with the fewest.
+const SHARES_OF_LOAD: usize = 4;
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,9 @@
 //! Where connections come in: a thread per listener accepts, takes a first look at what the client sent, and hands the
 //! socket to a shard if that is a whole handshake.
 //!
-//! In a storm of connections the request is there by the time of the accept: such a socket costs an accept, a read and
-//! the join, and never belongs to the runtime. Whoever has not sent its request yet becomes a task of the runtime
-//! ([`first_request`]). Shards are woken once per batch. The options of the sockets are set on the listener.
+//! In a storm of connections the request is there by the time of the accept, or when the batch has been accepted: such
+//! a socket costs an accept, a read or two and the join, and never belongs to the runtime. Whoever has not sent its
+//! request by then becomes a task of the runtime ([`first_request`]). Shards are woken once per batch. The options of the sockets are set on the listener.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -21,14 +21,23 @@ use super::spare_file::SpareFile;
 /// Connections that are accepted before the shards are told.
 const BATCH: usize = 64;
 
-/// Bytes of a request that the first look takes: heads are shorter, mostly.
-const FIRST_LOOK_BYTES: usize = 2_048;
+/// Bytes of a request that a look takes: heads are shorter, mostly.
+const LOOK_BYTES: usize = 2_048;
 
 /// Between an accept that failed for a reason of the connection's own and the next.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(1);
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
+
+/// Which look at a fresh socket it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Right after the accept.
+    First,
+    /// When the batch has been accepted.
+    Last,
+}
 
 /// One listener's accept loop.
 pub(crate) struct Gate {
@@ -40,6 +49,8 @@ pub(crate) struct Gate {
     /// Where the tasks of slower clients run.
     runtime: Handle,
     spare: SpareFile,
+    /// Of this batch: those who had not sent anything when they were accepted.
+    silent: Vec<(TcpStream, Permit)>,
 }
 
 impl Gate {
@@ -59,7 +70,8 @@ impl Gate {
             waker.wake().ok();
         });
         let joins = door.engine.joins();
-        Ok(Self { listener, reach, poll, door, joins, runtime: Handle::current(), spare: SpareFile::new() })
+        let (runtime, spare) = (Handle::current(), SpareFile::new());
+        Ok(Self { listener, reach, poll, door, joins, runtime, spare, silent: Vec::new() })
     }
 
     /// Accepts until the server begins to end. Never spins, never dies: see [`SpareFile`].
@@ -77,6 +89,9 @@ impl Gate {
                 return;
             }
             pause = self.accept_batch();
+            for (stream, permit) in std::mem::take(&mut self.silent) {
+                self.look(stream, permit, Look::Last);
+            }
             self.joins.flush();
         }
     }
@@ -110,21 +125,28 @@ impl Gate {
 
     fn welcome(&mut self, mut stream: TcpStream, peer: SocketAddr) {
         count(&self.door.counts.accepted);
-        let permit = match self.door.engine.admit(Some(peer.ip())) {
-            Ok(permit) => permit,
+        match self.door.engine.admit(Some(peer.ip())) {
+            Ok(permit) => self.look(stream, permit, Look::First),
             Err(error) => {
                 count(&self.door.counts.refused_limit);
                 // No task for whoever is one too many: what the empty send buffer takes at once is the answer.
                 let answer = Refusal::new(status_of(&error), error.to_string()).to_bytes();
                 stream.write_all(&answer).ok();
-                return;
             }
-        };
-        let mut buffer = [0; FIRST_LOOK_BYTES];
+        }
+    }
+
+    /// Takes what the client has sent: a whole handshake goes to a shard, anything else to a task.
+    fn look(&mut self, mut stream: TcpStream, permit: Permit, look: Look) {
+        let mut buffer = [0; LOOK_BYTES];
         let read = match stream.read(&mut buffer) {
             // It came and went.
             Ok(0) => return,
             Ok(len) => &buffer[..len],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && look == Look::First => {
+                self.silent.push((stream, permit));
+                return;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => &[],
             Err(_) => return,
         };
