@@ -1,16 +1,27 @@
 //! What the whole machine did between two moments: so that a run knows whether others disturbed it.
 
-use super::stat::{parse_stat, stat};
+use std::collections::BTreeMap;
+
+use super::stat::parse_stat;
 use super::{Kernel, numbers};
 use crate::clock::Nanos;
 
 /// The machine at one moment. Reading it looks at every process once: about 20 µs each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MachineTimes {
     at: Nanos,
     whole: Whole,
-    /// CPU of all processes that are not watched, of what they started and waited for too; ticks.
-    others_ticks: u64,
+    /// All processes that are not watched.
+    others: BTreeMap<u32, Other>,
+}
+
+/// A process that is not watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Other {
+    name: String,
+    parent: u32,
+    /// CPU, with that of what it started and waited for.
+    ticks: u64,
 }
 
 /// The first line of `/proc/stat`, in ticks.
@@ -43,10 +54,39 @@ impl MachineTimes {
     pub fn now(kernel: &Kernel, watched: &[u32]) -> Option<Self> {
         let whole = parse_whole(&kernel.proc_text("stat")?)?;
         let pids = kernel.proc_numbers("").unwrap_or_default();
-        let others = pids.into_iter().filter(|pid| !watched.contains(pid)).filter_map(|pid| stat(kernel, pid));
-        // A process that ends goes to its parent's sum, so that short-lived ones are in the difference.
-        let others_ticks = others.map(|stat| stat.cpu_ticks + stat.children_ticks).sum();
-        Some(Self { at: Nanos::now(), whole, others_ticks })
+        let others = pids.into_iter().filter(|pid| !watched.contains(pid)).filter_map(|pid| {
+            let text = kernel.proc_text(&format!("{pid}/stat"))?;
+            let name = text.split_once('(')?.1.rsplit_once(')')?.0.to_owned();
+            let stat = parse_stat(&text)?;
+            // A process that ends goes to its parent's sum, so that short-lived ones are in a difference.
+            Some((pid, Other { name, parent: stat.parent, ticks: stat.cpu_ticks + stat.children_ticks }))
+        });
+        Some(Self { at: Nanos::now(), whole, others: others.collect() })
+    }
+
+    fn others_ticks(&self) -> u64 {
+        self.others.values().map(|other| other.ticks).sum()
+    }
+
+    /// The processes that are not watched and used most since `earlier`, as `cargo (4711), 0.8 cores`: at most `count`,
+    /// none below a hundredth of a core.
+    #[must_use]
+    pub fn busiest_since(&self, earlier: &Self, count: usize) -> Vec<String> {
+        let seconds = self.at.since(earlier.at).as_secs_f64();
+        // What a process had used before is no gain of the parent who waited for it since.
+        let mut inherited: BTreeMap<u32, u64> = BTreeMap::new();
+        for (_, gone) in earlier.others.iter().filter(|(pid, _)| !self.others.contains_key(pid)) {
+            *inherited.entry(gone.parent).or_default() += gone.ticks;
+        }
+        let cores = |(pid, other): (&u32, &Other)| {
+            let before = earlier.others.get(pid).filter(|before| before.name == other.name).map_or(0, |it| it.ticks);
+            let before = before + inherited.get(pid).copied().unwrap_or(0);
+            let cores = part(ticks_as_seconds(other.ticks.saturating_sub(before)), seconds);
+            (cores, format!("{} ({pid})", other.name))
+        };
+        let mut busy: Vec<(f64, String)> = self.others.iter().map(cores).filter(|(cores, _)| *cores >= 0.01).collect();
+        busy.sort_by(|left, right| right.0.total_cmp(&left.0));
+        busy.into_iter().take(count).map(|(cores, name)| format!("{name}, {cores:.2} cores")).collect()
     }
 
     /// What the machine did since `earlier`, of which the watched processes used `watched_cpu_seconds`.
@@ -58,9 +98,8 @@ impl MachineTimes {
         let seconds = self.at.since(earlier.at).as_secs_f64();
         // Two bounds from below: in a container other processes cannot be seen, and where processes are charged for
         // interrupts, the machine's sum is short of ours.
-        let seen = ticks_as_seconds(self.others_ticks.saturating_sub(earlier.others_ticks));
+        let seen = ticks_as_seconds(self.others_ticks().saturating_sub(earlier.others_ticks()));
         let others = seen.max(processes - watched_cpu_seconds);
-        let part = |of: f64, whole: f64| if whole > 0.0 { of / whole } else { 0.0 };
         MachineLoad {
             seconds,
             busy_cores: part(processes + interrupts, seconds),
@@ -68,6 +107,11 @@ impl MachineTimes {
             others_cores: part(others, seconds),
         }
     }
+}
+
+/// 0 of nothing.
+fn part(of: f64, whole: f64) -> f64 {
+    if whole > 0.0 { of / whole } else { 0.0 }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 ticks are three million years")]
@@ -98,23 +142,6 @@ pub fn runnable_others(kernel: &Kernel) -> Option<u64> {
     Some(running.parse::<u64>().ok()?.saturating_sub(1))
 }
 
-/// Names of the processes that are not watched and used most CPU since they began, for a message; at most `count`.
-#[must_use]
-pub fn busiest_others(kernel: &Kernel, watched: &[u32], count: usize) -> Vec<String> {
-    let pids = kernel.proc_numbers("").unwrap_or_default();
-    let mut found: Vec<(u64, u32, String)> = pids
-        .into_iter()
-        .filter(|pid| !watched.contains(pid))
-        .filter_map(|pid| {
-            let text = kernel.proc_text(&format!("{pid}/stat"))?;
-            let name = text.split_once('(')?.1.rsplit_once(')')?.0.to_owned();
-            Some((parse_stat(&text)?.cpu_ticks, pid, name))
-        })
-        .collect();
-    found.sort_unstable_by(|left, right| right.cmp(left));
-    found.into_iter().take(count).map(|(_, pid, name)| format!("{name} ({pid})")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +160,7 @@ mod tests {
     #[test]
     fn others_are_what_is_left_or_what_is_seen() {
         let hertz = rustix::param::clock_ticks_per_second();
-        let times = |at_s: u64, processes, interrupts, idle, steal, others_ticks| MachineTimes {
+        let times = |at_s: u64, processes, interrupts, idle, steal, others: &[(u32, &str, u64)]| MachineTimes {
             at: Nanos(at_s * 1_000_000_000),
             whole: Whole {
                 processes: processes * hertz,
@@ -141,16 +168,21 @@ mod tests {
                 idle: idle * hertz,
                 steal: steal * hertz,
             },
-            others_ticks: others_ticks * hertz,
+            others: others
+                .iter()
+                .map(|(pid, name, ticks)| (*pid, Other { name: (*name).to_owned(), parent: 1, ticks: ticks * hertz }))
+                .collect(),
         };
-        let before = times(100, 50, 5, 1_000, 1, 20);
-        let after = times(110, 62, 7, 1_005, 2, 21);
+        let before = times(100, 50, 5, 1_000, 1, &[(1, "init", 10), (2, "gone", 10), (3, "a", 5)]);
+        let after = times(110, 62, 7, 1_005, 2, &[(1, "init", 21), (3, "b", 5)]);
         let near = |actual: f64, wanted: f64| assert!((actual - wanted).abs() < 1e-9, "{actual} for {wanted}");
         let load = after.since(&before, 9.0);
         near(load.seconds, 10.0);
         near(load.busy_cores, 1.4);
         near(load.steal, 0.05);
         near(load.others_cores, 0.3);
+        assert_eq!(after.busiest_since(&before, 1), ["b (3), 0.50 cores"]);
+        assert_eq!(after.busiest_since(&before, 9), ["b (3), 0.50 cores", "init (1), 0.10 cores"]);
         near(after.since(&before, 14.0).others_cores, 0.1);
         near(before.since(&before, 0.0).others_cores, 0.0);
     }
@@ -163,6 +195,5 @@ mod tests {
         let load = MachineTimes::now(&kernel, &own).unwrap().since(&before, 0.0);
         assert!(load.steal <= 1.0 && load.others_cores >= 0.0, "{load:?}");
         assert!(runnable_others(&kernel).is_some());
-        assert!(!busiest_others(&kernel, &own, 3).is_empty());
     }
 }

@@ -164,7 +164,7 @@ fn table(results_dir: &Path) -> Result<String, IndexError> {
         }
     }
     if !by_hand.is_empty() {
-        by_hand.insert_str(0, "## Written by hand\n\n| folder | |\n| --- | --- |\n");
+        by_hand.insert_str(0, "## Written by hand\n\n| folder | about |\n| --- | --- |\n");
     }
     Ok(match (records.is_empty(), by_hand.is_empty()) {
         (true, true) => "Nothing is recorded yet.\n".to_owned(),
