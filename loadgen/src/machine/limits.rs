@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{Kernel, kilobytes, numbers};
+use super::{Kernel, numbers};
 
 /// Open files of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,6 @@ pub struct Limits {
     pub send_buffer_bytes: Option<u64>,
     /// Connections that the firewall tracks at most; none: it tracks none.
     pub conntrack: Option<u64>,
-    /// Memory that can be had without swapping, bytes.
-    pub memory_available_bytes: Option<u64>,
     /// Cores that this process may use.
     pub cores: usize,
 }
@@ -86,7 +84,6 @@ impl Limits {
             receive_buffer_bytes: last("net/ipv4/tcp_rmem"),
             send_buffer_bytes: last("net/ipv4/tcp_wmem"),
             conntrack: one("net/netfilter/nf_conntrack_max"),
-            memory_available_bytes: kernel.proc_text("meminfo").and_then(|text| kilobytes(&text, "MemAvailable")),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -286,7 +283,6 @@ mod tests {
         receive_buffer_bytes: Some(32 << 20),
         send_buffer_bytes: Some(4 << 20),
         conntrack: Some(262_144),
-        memory_available_bytes: Some(8 << 30),
         cores: 2,
     };
     const MODEST: Demand = Demand {

@@ -2,7 +2,8 @@
 //!
 //! CPU time is wanted more precisely than the 10 ms of `/proc/PID/stat`: the scheduler counts nanoseconds per thread
 //! (`schedstat`), but forgets a thread that ended. So a [`Sampler`] remembers the threads it has seen, and takes the
-//! process's ticks where those say more. What it misses is below one tick per process.
+//! process's ticks where those say more. What it misses is below one tick per process, and what a descendant used after
+//! it was last looked at, if it ended then.
 
 use std::collections::BTreeMap;
 

@@ -107,6 +107,21 @@ fn the_same_revision_again_stands_beside() {
 }
 
 #[test]
+fn those_that_record_at_once_get_folders_of_their_own() {
+    let results = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| record(results.path(), &[run("smoke", 1_000, &[])], &context("abc"), &[]).unwrap());
+        }
+    });
+    let parent = results.path().join("x86_64-2c-0011223344/smoke");
+    assert_eq!(names(&parent).len(), 8, "{:?}", names(&parent));
+    assert!(
+        names(&parent).iter().all(|name| names(&parent.join(name)) == ["host.toml", "manifest.toml", "run-1.json"])
+    );
+}
+
+#[test]
 fn run_files_sort_in_order() {
     assert_eq!(manifest::run_file(8, 9), "run-9.json");
     assert_eq!(manifest::run_file(8, 10), "run-09.json");
