@@ -15,5 +15,8 @@
 
 pub mod clock;
 pub mod exit;
+pub mod machine;
+pub mod metrics_page;
 pub mod outcome;
+pub mod record;
 pub mod scenario;
