@@ -15,5 +15,10 @@
 
 pub mod clock;
 pub mod exit;
+pub mod fan_out;
+pub mod ledger;
 pub mod outcome;
 pub mod scenario;
+pub mod schedule;
+pub mod seed;
+pub mod stamp;
