@@ -13,7 +13,7 @@ use crate::clock::Nanos;
 const RING_MIN: usize = 16;
 /// … and at most: 48 bytes each.
 const RING_MAX: usize = 1 << 14;
-/// Partials that are kept until somebody takes them; with more, the oldest way out is that they are counted and gone.
+/// Partials that are kept until somebody takes them. Beyond, they are counted and gone.
 const PARTIALS_MAX: usize = 1 << 20;
 
 /// A message that all members of its room have got.
@@ -165,9 +165,10 @@ impl FanOut {
 
     /// Empties the rings: nothing comes any more. What is not complete counts as such (or becomes a partial).
     pub fn finish(&mut self) -> Unfinished {
-        for at in 0..self.entries.len() {
-            let publisher = u32::try_from(at / self.ring).expect("publishers are counted in 32 bits");
-            self.evict(at, publisher);
+        for (publisher, start) in (0..).zip((0..self.entries.len()).step_by(self.ring)) {
+            for at in start..start + self.ring {
+                self.evict(at, publisher);
+            }
         }
         self.unfinished
     }

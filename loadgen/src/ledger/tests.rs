@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rand::{Rng as _, RngExt as _};
+use rand::RngExt as _;
 
 use super::missing::RANGES_MAX;
 use super::*;
@@ -140,9 +140,9 @@ impl Model {
         if self.excusing {
             let between = self.above..sequence;
             if self.heard {
-                self.missed_while_away.extend(between)
+                self.missed_while_away.extend(between);
             } else {
-                self.excused.extend(between)
+                self.excused.extend(between);
             }
             self.excusing = false;
         }
@@ -150,7 +150,7 @@ impl Model {
         self.above = sequence + 1;
     }
 
-    fn close(&self, sent: u64, away: bool) -> Account {
+    fn close(&self, sent: u64, presence: Presence) -> Account {
         let mut account = Account {
             received: self.arrived.len() as u64,
             duplicated: self.duplicated,
@@ -167,7 +167,7 @@ impl Model {
                 account.lost_in_gaps += 1;
             } else if !self.heard && self.excusing {
                 // It may have been published before the subscriber joined.
-            } else if away || self.excusing {
+            } else if presence == Presence::Away || self.excusing {
                 account.missed_while_away += 1;
             } else {
                 account.lost_at_tail += 1;
@@ -191,24 +191,23 @@ fn random_deliveries_agree_with_sets_of_everything() {
         models.resize_with(publishers, || Model { excusing: unknown, heard: !unknown, ..Model::default() });
         let mut sent = vec![0_u64; publishers];
         let mut late: Vec<(usize, u64)> = Vec::new();
-        let mut away = false;
+        let mut presence = Presence::Here;
         for _ in 0..rng.random_range(0..150) {
             let slot = rng.random_range(0..publishers);
             let sequence = sent[slot];
             sent[slot] += 1;
             if rng.random_bool(0.03) {
-                if away {
-                    let resumes = if rng.next_u32() % 2 == 0 { Resumes::Yes } else { Resumes::No };
-                    ledger.came_back(resumes);
-                    if resumes == Resumes::No {
-                        models.iter_mut().for_each(|model| model.excusing = true);
-                    }
-                } else {
+                if presence == Presence::Here {
                     ledger.left();
+                    presence = Presence::Away;
+                } else {
+                    let resumes = if rng.random_bool(0.5) { Resumes::Yes } else { Resumes::No };
+                    ledger.came_back(resumes);
+                    models.iter_mut().for_each(|model| model.excusing |= resumes == Resumes::No);
+                    presence = Presence::Here;
                 }
-                away = !away;
             }
-            if away || rng.random_bool(drops) {
+            if presence == Presence::Away || rng.random_bool(drops) {
                 continue;
             }
             late.push((slot, sequence));
@@ -226,7 +225,7 @@ fn random_deliveries_agree_with_sets_of_everything() {
         }
         let mut wanted = Account::default();
         for (model, sent) in models.iter().zip(&sent) {
-            wanted.add(&model.close(*sent, away));
+            wanted.add(&model.close(*sent, presence));
         }
         assert_eq!(ledger.close(&sent), wanted, "seed {seed}");
         let missing: u64 = ledger.missing(&sent).map(|missing| missing.sequences.count() as u64).sum();
