@@ -1,13 +1,17 @@
 //! How a message spreads over its room: when the first and the last of its members got it.
 //!
-//! Each publisher has a ring of its latest messages. Workers that hold a part of a room's members each keep what they saw
-//! as [`Partial`]s; merged, these are what one worker would have seen.
+//! Each publisher has a ring of its latest messages. Workers that hold a part of a room's members each keep what they
+//! saw as [`Partial`]s; [`Join`]ed, these are what one worker would have seen.
+
+pub mod join;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
+
+pub use join::Join;
 
 /// Messages of one publisher that are under way at least …
 const RING_MIN: usize = 16;
@@ -25,6 +29,13 @@ pub struct Complete {
     pub completion_ns: u64,
     /// When it was due: the phase and second it counts in.
     pub due: Nanos,
+}
+
+impl Complete {
+    #[inline]
+    const fn new(due: Nanos, first: Nanos, last: Nanos) -> Self {
+        Self { spread_ns: last.since_ns(first), completion_ns: last.since_ns(due), due }
+    }
 }
 
 /// What one worker saw of one message.
@@ -60,7 +71,7 @@ pub struct Unfinished {
     pub incomplete: u64,
     /// Deliveries of messages that had left the ring.
     pub late_deliveries: u64,
-    /// Partials that nobody took in time.
+    /// Partials that were too many to be kept.
     pub partials_dropped: u64,
 }
 
@@ -111,7 +122,7 @@ impl FanOut {
     }
 
     /// Accounts for one delivery (not for a second one of the same message to the same member): the message's figures
-    /// if it was the last one of `expected` members. O(1), allocates only for partials that nobody takes.
+    /// if it was the last one of `expected` members. O(1), allocates only for partials that are kept.
     ///
     /// # Panics
     /// There is no such publisher.
@@ -124,41 +135,30 @@ impl FanOut {
         now: Nanos,
         expected: u32,
     ) -> Option<Complete> {
-        self.merge(&Partial { publisher, count: 1, sequence, due, first: now, last: now }, expected)
-    }
-
-    /// Accounts for what another one saw: the message's figures if now all of `expected` members have got it.
-    ///
-    /// # Panics
-    /// There is no such publisher.
-    #[inline]
-    pub fn merge(&mut self, part: &Partial, expected: u32) -> Option<Complete> {
-        let at = self.at(part.publisher, part.sequence);
+        let at = self.at(publisher, sequence);
         let entry = &mut self.entries[at];
-        if entry.sequence != part.sequence || entry.state == State::Free {
-            if entry.state != State::Free && entry.sequence > part.sequence {
-                self.unfinished.late_deliveries += u64::from(part.count);
+        if entry.sequence != sequence || entry.state == State::Free {
+            if entry.state != State::Free && entry.sequence > sequence {
+                self.unfinished.late_deliveries += 1;
                 return None;
             }
-            self.evict(at, part.publisher);
+            self.evict(at, publisher);
             let state = State::Spreading;
-            let Partial { sequence, due, first, last, .. } = *part;
-            self.entries[at] = Entry { sequence, due, first, last, count: 0, state };
+            self.entries[at] = Entry { sequence, due, first: now, last: now, count: 0, state };
         }
         let entry = &mut self.entries[at];
-        entry.count += part.count;
-        entry.first = entry.first.min(part.first);
-        entry.last = entry.last.max(part.last);
+        entry.count += 1;
+        entry.first = entry.first.min(now);
+        entry.last = entry.last.max(now);
         if entry.count < expected || entry.state == State::Complete {
             return None;
         }
         entry.state = State::Complete;
-        let spread_ns = entry.last.since_ns(entry.first);
-        Some(Complete { spread_ns, completion_ns: entry.last.since_ns(entry.due), due: entry.due })
+        Some(Complete::new(entry.due, entry.first, entry.last))
     }
 
-    /// The partials that are ready: those of messages that left the ring since. Messages that are still in it follow
-    /// later, or with [`FanOut::finish`].
+    /// The partials that are ready: those of messages that left the ring since it was last asked. Messages that are
+    /// still in it follow later, at the latest after [`FanOut::finish`].
     pub fn take_partials(&mut self) -> Vec<Partial> {
         std::mem::take(&mut self.partials)
     }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_merged_are_one() {
+    fn workers_joined_are_one() {
         const MEMBERS: u32 = 30;
         let mut rng = rng(5, Purpose::Payload, 0);
         let mut whole = FanOut::new(2, 64, Keep::Nothing);
@@ -269,8 +269,8 @@ mod tests {
         }
         let json = serde_json::to_string(&partials).unwrap();
         let partials: Vec<Partial> = serde_json::from_str(&json).unwrap();
-        let mut coordinator = FanOut::new(2, 64, Keep::Nothing);
-        let mut actual: Vec<_> = partials.iter().filter_map(|part| coordinator.merge(part, MEMBERS)).collect();
+        let mut coordinator = Join::default();
+        let mut actual: Vec<_> = partials.iter().filter_map(|part| coordinator.add(part, MEMBERS)).collect();
         let key = |complete: &Complete| (complete.due, complete.spread_ns, complete.completion_ns);
         wanted.sort_by_key(key);
         actual.sort_by_key(key);

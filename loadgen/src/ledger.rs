@@ -1,7 +1,8 @@
 //! The audit of one subscriber: which messages it got, which it missed, which came twice or late.
 //!
-//! Each publisher of the room has a slot. A message in order costs a comparison and two additions. What is missing below
-//! the highest sequence is kept as ranges, so that a late one is told from a second one; what is not in them has arrived.
+//! Each publisher of the room has a slot. A message in order costs a comparison and two additions. What is missing
+//! below the highest sequence is kept as ranges, so that a late one is told from a second one: what is below and not in
+//! them has arrived.
 
 pub mod missing;
 
@@ -64,7 +65,7 @@ enum Presence {
 struct Slot {
     /// The sequence that is in order; [`NONE`] until the first one since the subscriber joined or came back.
     next: u64,
-    /// Above the highest sequence known; only up to date while `next` is [`NONE`]. What is missing below is in the ranges.
+    /// Above the highest sequence known, while `next` is [`NONE`]. What is missing below is in the ranges.
     above: u64,
     /// Why sequences from `above` to the next delivery are not owed.
     pending: Why,

@@ -144,8 +144,8 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// Prepares what the scenario asks for, and reads its file. With a file the messages have the sizes of its lines, and
-    /// `bytes` and `bytes_max` mean nothing. Empty lines are skipped.
+    /// Prepares what the scenario asks for, and reads its file. With a file the messages have the sizes of its lines,
+    /// and `bytes` and `bytes_max` mean nothing. Empty lines are skipped.
     ///
     /// # Errors
     /// An impossible size, or a file that cannot be used: see [`PayloadError`].

@@ -66,8 +66,8 @@ pub fn spans(scenario: &Scenario) -> Vec<Span> {
     spans
 }
 
-/// Due times in order, an iterator. Each phase starts anew at its beginning; times are computed from it, not added up, so
-/// that they do not drift. A clone runs again from where the original is.
+/// Due times in order, an iterator. Each phase starts anew at its beginning; times are computed from it, not added up,
+/// so that they do not drift. A clone runs again from where the original is.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     spans: Vec<(u64, u64, f64)>,

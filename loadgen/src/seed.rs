@@ -1,5 +1,5 @@
-//! Random numbers of a run: all come from the scenario's seed, and each use has a stream of its own, so that a change in
-//! one (a longer phase, say) leaves the others as they were.
+//! Random numbers of a run: all come from the scenario's seed, and each use has a stream of its own, so that a change
+//! in one (a longer phase, say) leaves the others as they were.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;

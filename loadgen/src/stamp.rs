@@ -7,8 +7,8 @@
 //!  4       8      48 base64url digits, 36 bytes, big-endian
 //! ```
 //!
-//! The checksum (CRC-32) covers everything behind it; what is before it is compared literally. So every byte of a payload
-//! is checked, in one pass. In a JSON payload the stamp is the value of the first key, `lg`.
+//! The checksum (CRC-32) covers everything behind it; what is before it is compared literally. So every byte of a
+//! payload is checked, in one pass. In a JSON payload the stamp is the value of the first key, `lg`.
 
 use std::fmt;
 
