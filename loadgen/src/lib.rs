@@ -15,8 +15,15 @@
 
 pub mod clock;
 pub mod exit;
+pub mod fan_out;
+pub mod ledger;
 pub mod machine;
 pub mod metrics_page;
 pub mod outcome;
+pub mod payload;
 pub mod record;
 pub mod scenario;
+pub mod schedule;
+pub mod seats;
+pub mod seed;
+pub mod stamp;
