@@ -3,7 +3,7 @@
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
-use super::{AdapterKind, Arrival, PhaseKind, PublishVia, Scenario, Spread};
+use super::{AdapterKind, Arrival, Format, PhaseKind, PublishVia, Scenario, Spread};
 use crate::thresholds;
 
 /// A reason why a scenario cannot be run.
@@ -62,10 +62,16 @@ impl Findings {
     }
 }
 
-/// All problems of a scenario whose phases are filled in. `payload_bytes_min` is the size of the smallest payload that
-/// holds a stamp; `is_local` tells whether this machine has an address.
+/// The size of the smallest payload of a format that holds a stamp, bytes.
+pub type PayloadBytesMin = fn(Format) -> u32;
+
+/// All problems of a scenario whose phases are filled in. `is_local` tells whether this machine has an address.
 #[must_use]
-pub fn check(scenario: &Scenario, payload_bytes_min: u32, is_local: &dyn Fn(IpAddr) -> bool) -> Vec<Problem> {
+pub fn check(
+    scenario: &Scenario,
+    payload_bytes_min: PayloadBytesMin,
+    is_local: &dyn Fn(IpAddr) -> bool,
+) -> Vec<Problem> {
     let mut findings = Findings(Vec::new());
     run(scenario, &mut findings);
     target(scenario, &mut findings);
@@ -242,11 +248,11 @@ fn publishers(scenario: &Scenario, findings: &mut Findings) {
     }
 }
 
-fn payload(scenario: &Scenario, payload_bytes_min: u32, findings: &mut Findings) {
+fn payload(scenario: &Scenario, payload_bytes_min: PayloadBytesMin, findings: &mut Findings) {
     let payload = &scenario.payload;
-    if payload.bytes < payload_bytes_min {
-        let text = format!("{}, must be at least {payload_bytes_min}: the stamp's size", payload.bytes);
-        findings.add("payload.bytes", text);
+    let min = payload_bytes_min(payload.format);
+    if payload.bytes < min {
+        findings.add("payload.bytes", format!("{}, must be at least {min}: the stamp's size", payload.bytes));
     }
     if let Some(max) = payload.bytes_max.filter(|&max| max < payload.bytes) {
         findings.add("payload.bytes_max", format!("{max}, must be at least payload.bytes = {}", payload.bytes));

@@ -7,7 +7,10 @@ fn problems(text: &str) -> Vec<String> {
         scenario.phases = toml::from_str::<Scenario>("[[phase]]\nname = 'm'\nduration = '1s'").unwrap().phases;
     }
     let local = |address: IpAddr| address.is_loopback();
-    check(&scenario, 64, &local).iter().map(ToString::to_string).collect()
+    check(&scenario, |format| if format == Format::Json { 80 } else { 64 }, &local)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -53,6 +56,7 @@ fn each_problem_names_its_field_and_both_values() {
             "phase.rate_per_second: there is",
         ),
         ("[payload]\nbytes = 63", "payload.bytes: 63, must be at least 64"),
+        ("[payload]\nformat = 'json'\nbytes = 70", "payload.bytes: 70, must be at least 80"),
         ("[payload]\nbytes_max = 100", "payload.bytes_max: 100, must be at least payload.bytes = 128"),
         ("[payload]\nfile = 'nowhere'", "payload.file: no file nowhere"),
         ("[[phase]]\nkind = 'warm-up'\nduration = '1s'", "phase: none has kind"),

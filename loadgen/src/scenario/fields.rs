@@ -3,6 +3,8 @@
 //! The command line, its help, the check for unknown keys and the printed reference are made from this table. A test
 //! compares it with the serialised [`super::Scenario`] and with the doc comments there.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::nearest::nearest;
@@ -325,6 +327,10 @@ pub const FIELDS: &[Field] = &[
 const ADAPTERS: &[&str] = &["raw", "sse", "centrifuge", "pusher", "nats", "template"];
 const PHASE_KINDS: &[&str] = &["warm-up", "measured", "cool-down"];
 
+/// By path.
+static LONG_FLAGS: LazyLock<BTreeMap<&'static str, String>> =
+    LazyLock::new(|| FIELDS.iter().map(|field| (field.path, field.path.replace(['.', '_'], "-"))).collect());
+
 impl Field {
     /// The table of the file that it stands in; empty for those outside any.
     #[must_use]
@@ -334,8 +340,8 @@ impl Field {
 
     /// Its path as a flag: `subscribers-connecting-max`.
     #[must_use]
-    pub fn long_flag(&self) -> String {
-        self.path.replace(['.', '_'], "-")
+    pub fn long_flag(&self) -> &'static str {
+        LONG_FLAGS.get(self.path).map_or(self.flag, String::as_str)
     }
 }
 

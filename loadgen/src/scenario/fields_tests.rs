@@ -130,7 +130,7 @@ fn choices_are_those_of_the_type() {
 fn flags_are_told_apart() {
     let mut seen = BTreeSet::new();
     for field in FIELDS.iter().filter(|field| field.section() != "phase") {
-        assert!(seen.insert(field.flag.to_owned()), "--{} stands twice", field.flag);
+        assert!(seen.insert(field.flag), "--{} stands twice", field.flag);
         if field.long_flag() != field.flag {
             assert!(seen.insert(field.long_flag()), "--{} stands twice", field.long_flag());
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::check::{self, Problem};
+use super::check::{self, PayloadBytesMin, Problem};
 use super::fields::{self, Kind};
 use super::overrides::Overrides;
 use super::{Phase, PhaseKind, Scenario};
@@ -75,11 +75,14 @@ fn lines<T: ToString>(things: &[T]) -> String {
 }
 
 /// Reads the file, if any, puts the overrides over it, fills in phases and their names, and checks the whole.
-/// `payload_bytes_min` is the size of the smallest payload that holds a stamp.
 ///
 /// # Errors
 /// See [`LoadError`]; all unknown keys, or all problems, at once.
-pub fn load(file: Option<&Path>, overrides: &Overrides, payload_bytes_min: u32) -> Result<Scenario, LoadError> {
+pub fn load(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    payload_bytes_min: PayloadBytesMin,
+) -> Result<Scenario, LoadError> {
     let text = match file {
         Some(path) => {
             std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?

@@ -3,7 +3,7 @@ use super::*;
 fn load_text(text: &str, overrides: &Overrides) -> Result<Scenario, LoadError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    load(Some(file.path()), overrides, 64)
+    load(Some(file.path()), overrides, |_| 64)
 }
 
 fn refused(text: &str) -> String {
@@ -19,7 +19,7 @@ fn without_a_file() {
     let mut overrides = Overrides::default();
     overrides.set("subscribers.count", "1000").unwrap();
     overrides.duration = Some(Duration::from_secs(3));
-    let scenario = load(None, &overrides, 64).unwrap();
+    let scenario = load(None, &overrides, |_| 64).unwrap();
     assert_eq!(scenario.subscribers.count, 1_000);
     assert_eq!(phases(&scenario), [("warm-up".to_owned(), 2), ("measured".to_owned(), 3)]);
 }
@@ -72,7 +72,7 @@ fn wrong_types_show_their_line() {
         let said = refused(text);
         assert!(said.contains(wanted), "{text}: {said}");
     }
-    let missing = load(Some(Path::new("nowhere.toml")), &Overrides::default(), 64).unwrap_err();
+    let missing = load(Some(Path::new("nowhere.toml")), &Overrides::default(), |_| 64).unwrap_err();
     assert!(missing.to_string().contains("nowhere.toml"));
 }
 
