@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use loadgen::cli::{self, Action, Invocation, RunOptions};
+use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions};
 use loadgen::exit::Exit;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::{MachineLimits, Plan};
@@ -74,7 +74,11 @@ fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Action::DryRun => {
-            Plan::new(&scenario, options.setup.workers.count(), &machine_limits()).write(out)?;
+            let plan = Plan::new(&scenario, options.setup.workers.count(), &machine_limits());
+            match options.output.format {
+                RunFormat::Text => plan.write(out)?,
+                RunFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?,
+            }
             Ok(Exit::Ok)
         }
         Action::Run => {

@@ -82,11 +82,11 @@ Two programs; two recorded sets; one program against itself:
   loadgen compare results/HOST/smoke/aaaa results/HOST/smoke/bbbb
   loadgen compare --aa --command './new serve' --trials 20 configs/loadgen/smoke.toml
 
-Each run has a fresh server; a pair is one run of each, in random order. Per metric, the ratio's 95 % interval over the
-pairs is held against a bound: wholly above it is a regression (confirmed with fresh pairs), wholly below is fine,
+Each run has a fresh server; a pair is one run of each, in random order. Per metric, the ratio's 95 % interval over the \
+pairs is held against a bound: wholly above it is a regression (confirmed with fresh pairs), wholly below is fine, \
 between is inconclusive (twice the pairs once, then a note). Every scenario flag of `loadgen run` works here.
 
-Exit codes: 0 no worse · 10 regression · 11 inconclusive, with --strict · 12 runs were invalid · 13 not comparable ·
+Exit codes: 0 no worse · 10 regression · 11 inconclusive, with --strict · 12 runs were invalid · 13 not comparable · \
 2 bad usage. Metrics: loadgen help metrics";
 
 pub(super) fn command() -> Command {

@@ -47,7 +47,8 @@ Examples:
   loadgen run --url ws://127.0.0.1:8080/ws/{room} --subscribers 1000 --rate 50
   loadgen run configs/loadgen/smoke.toml --dry-run
   loadgen compare --base-rev main --build 'cargo build --release' \\
-      --command '{dir}/target/release/shardcast serve --listen 127.0.0.1:8080' configs/loadgen/smoke.toml
+      --command '{dir}/target/release/shardcast serve --listen 127.0.0.1:8080' \\
+      configs/loadgen/smoke.toml
 
 More: loadgen help run, … scenario (the file), … metrics (for thresholds), … exit-codes";
 
@@ -81,6 +82,7 @@ pub fn command() -> Command {
 /// It cannot be understood (exit code 2), or help was asked for: `use_stderr` tells them apart.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let mut command = command();
+    // Where a problem is found only after clap is satisfied, it is reported the same way.
     let matches = command.try_get_matches_from_mut(arguments)?;
     let Some((name, matches)) = matches.subcommand() else {
         return Err(command.error(ErrorKind::MissingSubcommand, "a command is missing"));
@@ -94,9 +96,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         "worker" => Ok(Invocation::Worker(small::worker_options(matches))),
         _ => help(&mut command, matches.get_one::<String>("topic").map(String::as_str)).map(Invocation::Help),
     };
-    parsed.map_err(|problem| {
-        let of = command.find_subcommand_mut(name).expect("it was just found");
-        of.error(ErrorKind::ValueValidation, problem)
+    parsed.map_err(|problem| match command.find_subcommand_mut(name) {
+        Some(command) => command.error(ErrorKind::ValueValidation, problem),
+        None => command.error(ErrorKind::ValueValidation, problem),
     })
 }
 

@@ -129,11 +129,9 @@ fn write_field(text: &mut String, field: &Field, defaults: &toml::Table) {
 /// A term, and its meaning beside it from that column on.
 fn entry(text: &mut String, term: &str, column: usize, meaning: &str) {
     let mut wrapped = String::new();
-    wrap(&mut wrapped, "", meaning);
-    for (index, line) in wrapped.lines().enumerate() {
-        let before = if index == 0 { term } else { "" };
-        _ = writeln!(text, "{before:<column$}{line}");
-    }
+    wrap(&mut wrapped, &" ".repeat(column), meaning);
+    let behind = wrapped.get(column..).unwrap_or_default();
+    _ = write!(text, "{term:<column$}{behind}");
 }
 
 /// Breaks a sentence into lines that begin with the prefix.

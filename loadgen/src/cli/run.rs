@@ -76,9 +76,9 @@ A file, and flags over it; what they make together:
 What it will do, and which limits of this machine it will hit:
   loadgen run configs/loadgen/many-rooms.toml --dry-run
 
-As wrk2: latency counts from when a message was due, always; --rate is the open loop.
-As k6: thresholds decide the exit code; phases are its stages.
-  loadgen run smoke.toml --threshold 'latency.p99 <= 20ms' --threshold 'lost = 0' || echo \"code $?\"
+Coming from wrk2: --rate is -R, --subscribers is -c, --duration is -d; latency always counts from when a message was \
+due. Coming from k6: thresholds decide the exit code, phases are its stages, subscribers its virtual users.
+  loadgen run smoke.toml --threshold 'latency.p99 <= 20ms' --threshold 'lost = 0'
   loadgen run --phase warm-up:2s --phase measured:10s:50 --phase measured:10s:100:peak
 
 The server's CPU per delivery and memory per connection, kept with everything else:
@@ -89,7 +89,7 @@ For scripts:
 The most that the server can do (a closed loop; its latencies mean little):
   loadgen run --subscribers 1000 --window 64
 
-Exit codes: 0 fine · 2 bad usage · 12 invalid (loss, or the generator was late or busy) · 14 a threshold is not met ·
+Exit codes: 0 fine · 2 bad usage · 12 invalid (loss, or the generator was late or busy) · 14 a threshold is not met · \
 130 interrupted, report written · 1 anything else. More: loadgen help exit-codes, … metrics, … scenario";
 
 pub(super) fn command() -> Command {

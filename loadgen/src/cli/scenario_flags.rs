@@ -49,8 +49,11 @@ pub(super) fn file() -> Arg {
 /// Adds the flags of all fields.
 pub(super) fn add(command: Command, listed: Listed) -> Command {
     let defaults = toml::Table::try_from(Scenario::default()).expect("a scenario consists of what TOML can say");
-    let fields = FIELDS.iter().filter(|field| field.section() != "phase").map(|field| flag(field, &defaults));
-    let flags = fields.chain(phases()).chain([Arg::new("set")
+    let fields = SECTIONS.iter().flat_map(|&(section, _)| match section {
+        "phase" => phases().to_vec(),
+        _ => FIELDS.iter().filter(|field| field.section() == section).map(|field| flag(field, &defaults)).collect(),
+    });
+    let flags = fields.chain([Arg::new("set")
         .long("set")
         .value_name("PATH=VALUE")
         .action(ArgAction::Append)
@@ -58,6 +61,9 @@ pub(super) fn add(command: Command, listed: Listed) -> Command {
         .help("Any field by its path in the file, such as publishers.count=4; may be repeated")]);
     command.args(flags.map(|flag| if listed == Listed::No { flag.hide(true) } else { flag }))
 }
+
+/// `{n}`, which clap would take for a new line, with an escape sequence inside that terminals ignore and others do not get.
+const NOT_A_NEW_LINE: &str = "{\u{1b}[0mn}";
 
 fn heading(section: &str) -> &'static str {
     SECTIONS.iter().find(|&&(name, _)| name == section).map_or("Scenario", |&(_, heading)| heading)
@@ -71,7 +77,7 @@ fn flag(field: &Field, defaults: &toml::Table) -> Arg {
         .long(field.flag)
         .value_name(field.value_name)
         .help_heading(heading(field.section()))
-        .help(format!("{}{repeated}{default}", field.help))
+        .help(format!("{}{repeated}{default}", field.help).replace("{n}", NOT_A_NEW_LINE))
         .hide_short_help(field.shown == Shown::Long)
         .action(if kind == Kind::Table { ArgAction::Append } else { ArgAction::Set });
     if field.long_flag() != field.flag {

@@ -44,9 +44,10 @@ pub enum Vary {
 const EXAMPLES: &str = "\
 Examples:
   loadgen search --subscribers 1000 --bound 'latency.p99 <= 20ms'
-  loadgen search one-room.toml --vary subscribers --bound 'latency.p999 <= 100ms' --to 15000 --out capacity/
+  loadgen search one-room.toml --vary subscribers --to 15000 --out capacity/ \\
+      --bound 'latency.p999 <= 100ms'
 
-Each load is a run of its own; one that is invalid, or breaks a bound, is too much. Then follows the curve of latency
+Each load is a run of its own; one that is invalid, or breaks a bound, is too much. Then follows the curve of latency \
 against load, at 10, 50 and 90 % of what was found. Every scenario flag of `loadgen run` works here.";
 
 pub(super) fn command() -> Command {
@@ -106,10 +107,10 @@ pub(super) fn options(matches: &ArgMatches) -> Result<SearchOptions, String> {
         source.overrides.threshold(bound).map_err(|error| error.to_string())?;
     }
     let number = |id| matches.get_one::<f64>(id).copied();
-    if let (Some(from), Some(to)) = (number("from"), number("to")) {
-        if from >= to {
-            return Err(format!("--from {from} must be below --to {to}"));
-        }
+    if let (Some(from), Some(to)) = (number("from"), number("to"))
+        && from >= to
+    {
+        return Err(format!("--from {from} must be below --to {to}"));
     }
     Ok(SearchOptions {
         source,

@@ -168,6 +168,7 @@ fn help_is_complete() {
     for field in crate::scenario::fields::FIELDS {
         assert!(long.contains(&format!("--{}", field.flag)), "{}", field.flag);
     }
+    assert!(long.contains("{n} becomes its number") && long.contains("[default: load-{n}]"), "{long}");
     let short = help_text(&["run", "-h"]);
     assert!(short.contains("--rate <") && !short.contains("--subscribers-connecting-max"), "{short}");
     assert!(help_text(&["help", "run"]).contains("Usage: loadgen run"), "{}", help_text(&["help", "run"]));

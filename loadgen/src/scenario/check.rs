@@ -125,11 +125,7 @@ fn target(scenario: &Scenario, findings: &mut Findings) {
     } else if publishes_by_http(scenario) && !target.url.starts_with("http://") {
         findings.add("target.publish_url", "missing, and publishers post over HTTP");
     }
-    let many = scenario.rooms.count > 1;
-    if many && target.adapter == AdapterKind::Raw && !target.url.contains("{room}") {
-        let text = format!("no {{room}} in \"{}\", and rooms.count is {}", target.url, scenario.rooms.count);
-        findings.add("target.url", text);
-    }
+    rooms_in_urls(scenario, findings);
     match (target.adapter, &target.publish_template) {
         (AdapterKind::Template, None) => findings.add("target.publish_template", "missing, adapter template needs it"),
         (AdapterKind::Template, Some(text)) if !text.contains("{payload}") => {
@@ -147,6 +143,23 @@ fn target(scenario: &Scenario, findings: &mut Findings) {
     }
     for name in target.headers.keys().filter(|name| !is_header_name(name)) {
         findings.add("target.headers", format!("{name:?} is no header's name"));
+    }
+}
+
+/// With several rooms, where they stand for nothing else the URLs must name them.
+fn rooms_in_urls(scenario: &Scenario, findings: &mut Findings) {
+    let (target, count) = (&scenario.target, scenario.rooms.count);
+    let lacks = |text: &str| count > 1 && !text.contains("{room}");
+    let named_by_url = match target.adapter {
+        AdapterKind::Raw | AdapterKind::Sse => true,
+        AdapterKind::Template => target.hello.as_deref().is_none_or(lacks),
+        AdapterKind::Centrifuge | AdapterKind::Pusher | AdapterKind::Nats => false,
+    };
+    if named_by_url && lacks(&target.url) {
+        findings.add("target.url", format!("no {{room}} in \"{}\", and rooms.count is {count}", target.url));
+    }
+    if let Some(publish_url) = target.publish_url.as_deref().filter(|url| publishes_by_http(scenario) && lacks(url)) {
+        findings.add("target.publish_url", format!("no {{room}} in \"{publish_url}\", and rooms.count is {count}"));
     }
 }
 

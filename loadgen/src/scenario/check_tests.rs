@@ -28,6 +28,14 @@ fn each_problem_names_its_field_and_both_values() {
         ("[target]\nurl = 'wss://h/'", "TLS is not supported"),
         ("[target]\nurl = 'ws:///x'", "has no host"),
         ("[target]\nurl = 'ws://h/'\n[rooms]\ncount = 2", "target.url: no {room} in \"ws://h/\", and rooms.count is 2"),
+        (
+            "[target]\npublish = 'http'\npublish_url = 'http://h/'\n[rooms]\ncount = 2",
+            "target.publish_url: no {room} in \"http://h/\", and rooms.count is 2",
+        ),
+        (
+            "[target]\nadapter = 'template'\nurl = 'ws://h/'\npublish_template = '{payload}'\n[rooms]\ncount = 2",
+            "target.url: no {room}",
+        ),
         ("[target]\npublish = 'http'", "target.publish_url: missing"),
         ("[target]\nadapter = 'template'", "target.publish_template: missing"),
         ("[target]\nadapter = 'template'\npublish_template = 'x'", "target.publish_template: no {payload}"),

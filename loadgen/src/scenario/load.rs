@@ -1,5 +1,6 @@
 //! From a file and flags to a whole, checked scenario; and back to a file.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub enum LoadError {
         message: String,
     },
     /// The file has keys that no scenario has.
-    #[error("{path}: {}", lines(keys))]
+    #[error("{path}:{}", lines(keys))]
     UnknownKeys {
         /// The file.
         path: PathBuf,
@@ -45,7 +46,7 @@ pub enum LoadError {
         keys: Vec<UnknownKey>,
     },
     /// The scenario cannot be run.
-    #[error("{origin}: {}", lines(problems))]
+    #[error("{origin}:{}", lines(problems))]
     Problems {
         /// The file, or the command line.
         origin: String,
@@ -67,10 +68,10 @@ pub struct UnknownKey {
 }
 
 /// One thing stays on the line of the file's name; several get a line each.
-fn lines<T: ToString>(things: &[T]) -> String {
+fn lines<T: fmt::Display>(things: &[T]) -> String {
     match things {
-        [one] => one.to_string(),
-        many => many.iter().map(|one| format!("\n  {}", one.to_string())).collect(),
+        [one] => format!(" {one}"),
+        many => many.iter().map(|one| format!("\n  {one}")).collect(),
     }
 }
 
@@ -89,7 +90,7 @@ pub fn load(
         }
         None => String::new(),
     };
-    let path = file.unwrap_or(Path::new("command line"));
+    let path = file.unwrap_or_else(|| Path::new("command line"));
     let mut scenario = parse(&text, path, overrides)?;
     let mut problems = fill_phases(&mut scenario, overrides);
     problems.extend(check::check(&scenario, payload_bytes_min, &check::is_local));

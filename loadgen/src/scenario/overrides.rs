@@ -46,6 +46,12 @@ pub enum OverrideError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A metric has one bound.
+    #[error("{metric} has two bounds, a scenario has one for each metric")]
+    Twice {
+        /// The metric.
+        metric: String,
+    },
     /// Phases are set as a whole.
     #[error("{path} cannot be set alone: use --phase, --warm-up or --duration")]
     Phase {
@@ -106,7 +112,7 @@ impl Overrides {
     /// Takes a threshold as `METRIC OP BOUND`. What the words mean is checked with the whole scenario.
     ///
     /// # Errors
-    /// It is not of this form.
+    /// It is not of this form, or another one of these bounds the same metric.
     pub fn threshold(&mut self, threshold: &str) -> Result<(), OverrideError> {
         let form = "METRIC OP BOUND, such as \"latency.p99 <= 20ms\"";
         let wrong = || OverrideError::Form { text: threshold.to_owned(), form };
@@ -115,7 +121,11 @@ impl Overrides {
         if metric.trim().is_empty() {
             return Err(wrong());
         }
-        self.entry("thresholds", metric.trim(), bound.trim());
+        let metric = metric.trim();
+        if self.values.iter().any(|(path, _)| path.len() == 2 && path[0] == "thresholds" && path[1] == metric) {
+            return Err(OverrideError::Twice { metric: metric.to_owned() });
+        }
+        self.entry("thresholds", metric, bound.trim());
         Ok(())
     }
 
@@ -233,6 +243,7 @@ mod tests {
             (text(all.set_pair("thresholds=x")), "no field"),
             (text(all.header("x")), "NAME: VALUE"),
             (text(all.threshold("latency.p99 20ms")), "METRIC OP BOUND"),
+            (text(all.threshold("lost = 0").and_then(|()| all.threshold("lost < 5"))), "two bounds"),
             (text(all.phase("measured")), "KIND:DURATION"),
             (text(all.phase("warmup:1s")), "warm-up"),
             (text(all.phase("measured:1s:x")), "phase.rate_per_second"),

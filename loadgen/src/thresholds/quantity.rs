@@ -58,7 +58,7 @@ pub const fn form(unit: Unit) -> &'static str {
 #[must_use]
 pub fn show(unit: Unit, value: f64) -> String {
     let scaled = |suffixes: &[(&str, f64)]| {
-        let fitting = suffixes.iter().rev().find(|&&(_, factor)| value.abs() >= factor).or(suffixes.first());
+        let fitting = suffixes.iter().rev().find(|&&(_, factor)| value.abs() >= factor).or_else(|| suffixes.first());
         fitting.map_or_else(String::new, |&(suffix, factor)| format!("{}{suffix}", short(value / factor)))
     };
     match unit {
