@@ -13,12 +13,14 @@
 //! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent. And
 //! the generator judges itself: a run in which it was late or busy is invalid, not slow.
 
+pub mod cli;
 pub mod clock;
 pub mod exit;
 pub mod fan_out;
 pub mod ledger;
 pub mod machine;
 pub mod metrics_page;
+pub mod nearest;
 pub mod outcome;
 pub mod payload;
 pub mod record;
@@ -27,3 +29,4 @@ pub mod schedule;
 pub mod seats;
 pub mod seed;
 pub mod stamp;
+pub mod thresholds;

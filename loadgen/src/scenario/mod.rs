@@ -3,6 +3,12 @@
 //! The doc comment of a field is its help: [`fields`] holds the same sentence for the command line, and a test compares
 //! the two sets of names.
 
+pub mod check;
+pub mod fields;
+pub mod load;
+pub mod overrides;
+pub mod plan;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
