@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::scenario::Format;
+
 /// Appends `text` as the inside of a JSON string, without the quotes.
 pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -29,6 +31,20 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     push_escaped(out, text);
     out.push(b'"');
+}
+
+/// `payload` as a JSON value: an object as it stands, anything else as a string.
+pub(super) fn push_payload(out: &mut Vec<u8>, format: Format, payload: &[u8]) {
+    match format {
+        Format::Json => out.extend_from_slice(payload),
+        Format::Text | Format::Binary => push_string(out, payload),
+    }
+}
+
+/// The payload that a JSON value is: what a string says, anything else as it stands.
+pub(super) fn payload(value: &[u8]) -> Cow<'_, [u8]> {
+    let inside = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    inside.and_then(unescape).unwrap_or(Cow::Borrowed(value))
 }
 
 /// What the inside of a JSON string says; nothing if it is not one.

@@ -9,14 +9,24 @@ use std::sync::Arc;
 
 use crate::scenario::Format;
 
+mod centrifuge;
 mod dialect;
+mod envelope;
+mod http_publish;
 mod json;
+mod nats;
+mod pusher;
 mod raw;
+mod signature;
+mod sse;
 mod target;
 mod template;
+#[cfg(test)]
+mod testing;
 mod url;
 
 pub use dialect::Dialect;
+pub use http_publish::HttpPublish;
 pub use target::TargetError;
 
 use dialect::Language;
@@ -165,6 +175,10 @@ pub struct Session {
 #[derive(Debug)]
 enum State {
     Raw,
+    Sse(Box<sse::State>),
+    Centrifuge(Box<centrifuge::State>),
+    Pusher(pusher::State),
+    Nats(Box<nats::State>),
     Template(Box<template::State>),
 }
 
@@ -172,9 +186,12 @@ impl Session {
     /// A connection to be, to `room`; with `position` it resumes there if the dialect can.
     #[must_use]
     pub fn new(dialect: &Arc<Dialect>, room: &str, role: Role, position: Option<Position>) -> Self {
-        let _ = &position;
         let state = match &dialect.language {
             Language::Raw => State::Raw,
+            Language::Sse => State::Sse(Box::new(sse::State::new(position))),
+            Language::Centrifuge => State::Centrifuge(Box::new(centrifuge::State::new(role, position))),
+            Language::Pusher(_) => State::Pusher(pusher::State::default()),
+            Language::Nats => State::Nats(Box::default()),
             Language::Template(templates) => State::Template(Box::new(templates.state(room))),
         };
         Self { dialect: Arc::clone(dialect), room: room.into(), role, state }
@@ -183,28 +200,40 @@ impl Session {
     /// What to open.
     #[must_use]
     pub fn request(&self) -> Request {
-        self.dialect.request(&self.room, self.role)
+        let mut request = self.dialect.request(&self.room, self.role);
+        if let State::Sse(state) = &self.state {
+            request.headers.extend(state.headers());
+        }
+        request
     }
 
     /// What to send right after the handshake, in order.
     #[must_use]
     pub fn opening(&mut self) -> Vec<Outgoing> {
         match &mut self.state {
-            State::Raw => Vec::new(),
+            State::Raw | State::Sse(_) => Vec::new(),
+            State::Centrifuge(state) => state.opening(&self.room),
+            // The server speaks first, and its greeting is part of the signature.
+            State::Pusher(_) => Vec::new(),
+            State::Nats(_) => nats::State::opening(&self.room, self.role),
             State::Template(state) => state.opening(),
         }
     }
 
-    /// Whether the connection is a member; a publisher: whether it may publish.
+    /// Whether the connection is a member; a publisher: whether it may publish. Right after the handshake (an event
+    /// stream: after the answer's head, status 200) where the dialect has no confirmation.
     #[must_use]
     pub fn is_joined(&self) -> bool {
         match &self.state {
-            State::Raw => true,
+            State::Raw | State::Sse(_) => true,
+            State::Centrifuge(state) => state.is_joined(),
+            State::Pusher(state) => state.is_joined(),
+            State::Nats(state) => state.is_joined(),
             State::Template(state) => state.is_joined(),
         }
     }
 
-    /// Takes a whole WebSocket message, or any piece of an event stream's body.
+    /// Takes a whole WebSocket message, or any piece of an event stream's body (whatever the `kind`).
     ///
     /// # Errors
     /// When the server does not speak the dialect; the connection is of no further use.
@@ -220,6 +249,13 @@ impl Session {
                 events(Event::Publication(bytes));
                 Ok(())
             }
+            State::Sse(state) => state.receive(bytes, events),
+            State::Centrifuge(state) => state.receive(bytes, events),
+            State::Pusher(state) => match &self.dialect.language {
+                Language::Pusher(settings) => state.receive(bytes, (settings, &self.room), events),
+                _ => unreachable!("the state was made for this dialect"),
+            },
+            State::Nats(state) => state.receive(bytes, events),
             State::Template(state) => {
                 state.receive(kind, bytes, events);
                 Ok(())
@@ -231,7 +267,11 @@ impl Session {
     pub fn publication(&mut self, format: Format, payload: &[u8], out: &mut Vec<u8>) -> Kind {
         out.clear();
         match &mut self.state {
-            State::Raw => raw::publication(format, payload, out),
+            // Who listens to an event stream publishes over HTTP: see `Dialect::http_publish`.
+            State::Raw | State::Sse(_) => raw::publication(format, payload, out),
+            State::Centrifuge(state) => state.publication(&self.room, format, payload, out),
+            State::Pusher(_) => pusher::publication(&self.room, format, payload, out),
+            State::Nats(_) => nats::publication(&self.room, payload, out),
             State::Template(state) => state.publication(payload, out),
         }
     }
@@ -240,7 +280,9 @@ impl Session {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         match &self.state {
-            State::Raw | State::Template(_) => None,
+            State::Sse(state) => state.position(),
+            State::Centrifuge(state) => state.position(),
+            State::Raw | State::Pusher(_) | State::Nats(_) | State::Template(_) => None,
         }
     }
 }
@@ -249,4 +291,99 @@ impl Session {
 fn excerpt(bytes: &[u8]) -> String {
     const EXCERPT_BYTES: usize = 80;
     String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{AdapterKind, Target};
+
+    #[test]
+    fn twenty_thousand_raw_sessions_are_small() {
+        assert!(size_of::<Session>() <= 64, "{} bytes", size_of::<Session>());
+    }
+
+    #[test]
+    fn a_raw_room() {
+        let mut target = Target { subprotocol: Some("chat".to_owned()), ..Target::default() };
+        target.headers.insert("Authorization".to_owned(), "Bearer x".to_owned());
+        target.publish_url = Some("ws://127.0.0.1:8081/ws/{room}".to_owned());
+        let dialect = Arc::new(Dialect::new(&target).unwrap());
+        let mut session = Session::new(&dialect, "a b", Role::Subscriber, None);
+        let request = session.request();
+        assert_eq!(request.url, "ws://127.0.0.1:8080/ws/a%20b");
+        assert_eq!(request.headers, [("Authorization".to_owned(), "Bearer x".to_owned())]);
+        assert_eq!(request.subprotocol.as_deref(), Some("chat"));
+        let publisher = Session::new(&dialect, "a b", Role::Publisher, None);
+        assert_eq!(publisher.request().url, "ws://127.0.0.1:8081/ws/a%20b");
+        assert!(session.opening().is_empty() && session.is_joined() && session.position().is_none());
+
+        let mut seen = Vec::new();
+        session
+            .receive(Kind::Binary, b"\xff", &mut |event| match event {
+                Event::Publication(payload) => seen.extend_from_slice(payload),
+                other => panic!("{other:?}"),
+            })
+            .unwrap();
+        assert_eq!(seen, b"\xff");
+
+        let mut out = b"old".to_vec();
+        for (format, kind) in [(Format::Text, Kind::Text), (Format::Json, Kind::Text), (Format::Binary, Kind::Binary)] {
+            assert_eq!(session.publication(format, b"{}", &mut out), kind);
+            assert_eq!(out, b"{}");
+        }
+    }
+
+    #[test]
+    fn an_event_stream_asks_for_what_it_missed() {
+        let target = Target {
+            url: "http://h/{room}".to_owned(),
+            adapter: AdapterKind::Sse,
+            publish: crate::scenario::PublishVia::Http,
+            publish_url: Some("http://h/{room}".to_owned()),
+            ..Target::default()
+        };
+        let dialect = Arc::new(Dialect::new(&target).unwrap());
+        assert_eq!((dialect.transport(), dialect.resumes()), (Transport::EventStream, true));
+        let position = Position::EventId("7".into());
+        let session = Session::new(&dialect, "lobby", Role::Returning, Some(position.clone()));
+        assert!(session.is_joined());
+        assert_eq!(session.position(), Some(position));
+        let headers = session.request().headers;
+        assert_eq!(
+            headers,
+            [("Accept", "text/event-stream"), ("Last-Event-ID", "7")]
+                .map(|(name, value)| { (name.to_owned(), value.to_owned()) })
+        );
+    }
+
+    #[test]
+    fn what_a_dialect_can_do() {
+        let http = |adapter, url: &str| Target {
+            url: url.to_owned(),
+            adapter,
+            publish: crate::scenario::PublishVia::Http,
+            publish_url: Some("http://h/publish".to_owned()),
+            ..Target::default()
+        };
+        for (target, resumes, names_rooms, carries_binary) in [
+            (http(AdapterKind::Raw, "ws://h/{room}"), false, true, true),
+            (http(AdapterKind::Raw, "ws://h/"), false, false, true),
+            (http(AdapterKind::Sse, "http://h/{room}"), true, true, false),
+            (http(AdapterKind::Centrifuge, "ws://h/"), true, true, false),
+            (http(AdapterKind::Pusher, "ws://h/app/key"), false, true, false),
+            (http(AdapterKind::Nats, "ws://h/"), false, true, true),
+            (http(AdapterKind::Template, "ws://h/"), false, false, false),
+        ] {
+            let dialect = Dialect::new(&target).unwrap();
+            let can = (dialect.resumes(), dialect.names_rooms(), dialect.check_format(Format::Binary).is_ok());
+            assert_eq!(can, (resumes, names_rooms, carries_binary), "{:?}", target.adapter);
+            assert!(dialect.check_format(Format::Json).is_ok());
+            assert!(dialect.check_room("load-0").is_ok());
+            assert!(dialect.check_room("").is_err());
+        }
+        let nats = Dialect::new(&http(AdapterKind::Nats, "ws://h/")).unwrap();
+        let said = nats.check_room("a b").unwrap_err().to_string();
+        assert!(said.contains("rooms.name = \"a b\"") && said.contains("spaces"), "{said}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use hyper::http::{HeaderName, HeaderValue};
 
+use super::envelope::{ANY, PAYLOAD};
+use super::pusher;
 use super::url::{ROOM, UrlTemplate};
 use crate::scenario::{AdapterKind, PublishVia, Target};
 
@@ -158,19 +160,33 @@ fn check_fields(target: &Target, problems: &mut Vec<TargetError>) {
     only_template(target.hello.as_ref().map(drop), "target.hello");
     only_template((target.hello_answers > 0).then_some(()), "target.hello_answers");
     only_template(target.publish_template.as_ref().map(drop), "target.publish_template");
-    if target.app_key.is_some() && target.adapter != AdapterKind::Pusher {
-        let because = "only target.adapter = \"pusher\" uses it";
-        problems.push(TargetError::Idle { field: "target.app_key", because });
+    only_template(target.delivery_template.as_ref().map(drop), "target.delivery_template");
+    if target.adapter == AdapterKind::Pusher {
+        pusher::problems(target, problems);
+    } else {
+        for (value, field) in [(&target.app_key, "target.app_key"), (&target.app_secret, "target.app_secret")] {
+            if value.is_some() {
+                problems.push(TargetError::Idle { field, because: "only target.adapter = \"pusher\" uses it" });
+            }
+        }
     }
     if template && target.publish == PublishVia::Connection && target.publish_template.is_none() {
         let because = "target.adapter = \"template\" publishes over its connection by it";
         problems.push(TargetError::Missing { field: "target.publish_template", because });
     }
-    if let Some(publish_template) = &target.publish_template
-        && publish_template.matches("{payload}").count() != 1
-    {
-        let (value, reason) = (publish_template.clone(), "it must have {payload} once".to_owned());
-        problems.push(TargetError::Value { field: "target.publish_template", value, reason });
+    if let Some(value) = target.publish_template.as_ref().filter(|value| value.contains(ANY)) {
+        let reason = "{any} is for target.delivery_template".to_owned();
+        problems.push(TargetError::Value { field: "target.publish_template", value: value.clone(), reason });
+    }
+    let with_payload = [
+        (&target.publish_template, "target.publish_template"),
+        (&target.delivery_template, "target.delivery_template"),
+    ];
+    for (value, field) in with_payload {
+        if let Some(value) = value.as_ref().filter(|value| value.matches(PAYLOAD).count() != 1) {
+            let reason = "it must have {payload} once".to_owned();
+            problems.push(TargetError::Value { field, value: value.clone(), reason });
+        }
     }
 }
 
@@ -202,6 +218,23 @@ mod tests {
             (|target| target.app_key = Some("key".into()), &["target.app_key has no effect"]),
             (|target| target.adapter = AdapterKind::Template, &["target.publish_template is missing"]),
             (|target| target.adapter = AdapterKind::Nats, &["target.url", "{room}"]),
+            (|target| target.app_secret = Some("s".into()), &["target.app_secret has no effect"]),
+            (|target| target.delivery_template = Some("{payload}".into()), &["target.delivery_template has no effect"]),
+            (
+                |target| {
+                    target.adapter = AdapterKind::Pusher;
+                    target.url = "ws://host/app/key".into();
+                },
+                &["target.app_secret is missing", "target.publish = \"http\""],
+            ),
+            (
+                |target| {
+                    target.adapter = AdapterKind::Pusher;
+                    target.url = "ws://host/".into();
+                    target.app_secret = Some("s".into());
+                },
+                &["target.app_key is missing"],
+            ),
             (|target| target.subprotocol = Some("a, b".into()), &["target.subprotocol", "one name"]),
             (
                 |target| {
@@ -209,6 +242,13 @@ mod tests {
                     target.publish_template = Some("{room}".into());
                 },
                 &["target.publish_template", "{payload} once"],
+            ),
+            (
+                |target| {
+                    target.adapter = AdapterKind::Template;
+                    target.publish_template = Some("{any}{payload}".into());
+                },
+                &["target.publish_template", "{any}"],
             ),
             (
                 |target| {

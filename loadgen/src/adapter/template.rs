@@ -1,15 +1,12 @@
-//! Adapter `template`: a hello, then frames made by a template. For servers that wrap messages in JSON of their own.
+//! Adapter `template`: a hello, then frames made by a template. For servers that wrap messages in an envelope of their own.
 //!
-//! Within a JSON string of the template (an odd number of quotes before it) `{room}` and `{payload}` are JSON-escaped,
-//! elsewhere they stand as they are. A delivery that looks like what `publish_template` makes is unwrapped; any other
-//! frame is taken whole.
+//! A delivery is unwrapped by `delivery_template`, and a frame of another shape is no delivery. Without that template a
+//! frame that looks like what `publish_template` makes is unwrapped, and any other is taken whole.
 
-use super::json;
+use super::envelope::{Envelope, with_room};
 use super::url::ROOM;
 use super::{Event, Kind, Outgoing};
 use crate::scenario::Target;
-
-const PAYLOAD: &str = "{payload}";
 
 /// The templates of a target.
 #[derive(Clone, Debug)]
@@ -17,21 +14,7 @@ pub(super) struct Templates {
     hello: Option<String>,
     hello_answers: u32,
     publish: Option<String>,
-}
-
-/// Whether what is put in stands within a JSON string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quoting {
-    String,
-    Plain,
-}
-
-/// A template around a payload, with the room's name put in.
-#[derive(Debug)]
-struct Envelope {
-    before: Vec<u8>,
-    after: Vec<u8>,
-    quoting: Quoting,
+    delivery: Option<String>,
 }
 
 /// What one connection keeps.
@@ -39,7 +22,8 @@ struct Envelope {
 pub(super) struct State {
     hello: Option<Vec<u8>>,
     answers_due: u32,
-    envelope: Option<Envelope>,
+    publish: Option<Envelope>,
+    delivery: Option<Envelope>,
 }
 
 impl Templates {
@@ -48,6 +32,7 @@ impl Templates {
             hello: target.hello.clone(),
             hello_answers: target.hello_answers,
             publish: target.publish_template.clone(),
+            delivery: target.delivery_template.clone(),
         }
     }
 
@@ -55,11 +40,17 @@ impl Templates {
         self.hello.iter().chain(&self.publish).any(|template| template.contains(ROOM))
     }
 
+    /// Around a publication to `room`.
+    pub(super) fn envelope(&self, room: &str) -> Option<Envelope> {
+        self.publish.as_ref().map(|publish| Envelope::new(publish, room))
+    }
+
     pub(super) fn state(&self, room: &str) -> State {
         State {
-            hello: self.hello.as_ref().map(|hello| with_room(hello, room, 0)),
+            hello: self.hello.as_ref().map(|hello| with_room(hello, room)),
             answers_due: self.hello_answers,
-            envelope: self.publish.as_ref().map(|publish| Envelope::new(publish, room)),
+            publish: self.envelope(room),
+            delivery: self.delivery.as_ref().map(|delivery| Envelope::new(delivery, room)),
         }
     }
 }
@@ -83,19 +74,20 @@ impl State {
             }
             return;
         }
-        let inside = self.envelope.as_ref().and_then(|envelope| envelope.inside(bytes));
-        match inside {
-            Some((payload, Quoting::Plain)) => events(Event::Publication(payload)),
-            Some((payload, Quoting::String)) => match json::unescape(payload) {
-                Some(payload) => events(Event::Publication(&payload)),
-                None => events(Event::Publication(bytes)),
-            },
+        if let Some(delivery) = &self.delivery {
+            if let Some(payload) = delivery.unwrap(bytes) {
+                events(Event::Publication(&payload));
+            }
+            return;
+        }
+        match self.publish.as_ref().and_then(|publish| publish.unwrap(bytes)) {
+            Some(payload) => events(Event::Publication(&payload)),
             None => events(Event::Publication(bytes)),
         }
     }
 
-    pub(super) fn publication(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Kind {
-        match &self.envelope {
+    pub(super) fn publication(&self, payload: &[u8], out: &mut Vec<u8>) -> Kind {
+        match &self.publish {
             Some(envelope) => envelope.wrap(payload, out),
             None => out.extend_from_slice(payload),
         }
@@ -103,68 +95,17 @@ impl State {
     }
 }
 
-impl Envelope {
-    fn new(template: &str, room: &str) -> Self {
-        let (before, after) = template.split_once(PAYLOAD).unwrap_or((template, ""));
-        let quotes_before = quotes(before.as_bytes());
-        let quoting = quoting(quotes_before);
-        Self { before: with_room(before, room, 0), after: with_room(after, room, quotes_before), quoting }
-    }
-
-    fn wrap(&self, payload: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.before);
-        match self.quoting {
-            Quoting::String => json::push_escaped(out, payload),
-            Quoting::Plain => out.extend_from_slice(payload),
-        }
-        out.extend_from_slice(&self.after);
-    }
-
-    /// The payload as it stands in `frame`, if the frame is this envelope.
-    fn inside<'a>(&self, frame: &'a [u8]) -> Option<(&'a [u8], Quoting)> {
-        let inside = frame.strip_prefix(self.before.as_slice())?.strip_suffix(self.after.as_slice())?;
-        Some((inside, self.quoting))
-    }
-}
-
-/// Quotes that begin or end a JSON string.
-fn quotes(text: &[u8]) -> usize {
-    let mut escaped = false;
-    let mut count = 0;
-    for &byte in text {
-        count += usize::from(byte == b'"' && !escaped);
-        escaped = byte == b'\\' && !escaped;
-    }
-    count
-}
-
-const fn quoting(quotes_before: usize) -> Quoting {
-    if quotes_before.is_multiple_of(2) { Quoting::Plain } else { Quoting::String }
-}
-
-/// `template`, before which stand `quotes_before` quotes, with the room's name for `{room}`.
-fn with_room(template: &str, room: &str, mut quotes_before: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(template.len() + room.len());
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once(ROOM) {
-        out.extend_from_slice(before.as_bytes());
-        quotes_before += quotes(before.as_bytes());
-        match quoting(quotes_before) {
-            Quoting::String => json::push_escaped(&mut out, room.as_bytes()),
-            Quoting::Plain => out.extend_from_slice(room.as_bytes()),
-        }
-        rest = after;
-    }
-    out.extend_from_slice(rest.as_bytes());
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn templates(hello: &str, answers: u32, publish: &str) -> Templates {
-        Templates { hello: Some(hello.to_owned()), hello_answers: answers, publish: Some(publish.to_owned()) }
+    fn templates(answers: u32, publish: &str, delivery: Option<&str>) -> Templates {
+        Templates {
+            hello: Some(r#"{"join":"{room}"}"#.to_owned()),
+            hello_answers: answers,
+            publish: Some(publish.to_owned()),
+            delivery: delivery.map(str::to_owned),
+        }
     }
 
     fn received(state: &mut State, kind: Kind, bytes: &[u8]) -> Vec<String> {
@@ -180,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_hello_and_its_answers_come_first() {
-        let mut state = templates(r#"{"join":"{room}"}"#, 2, "{payload}").state("a\"b");
-        assert_eq!(state.opening(), [Outgoing::text(r#"{"join":"a\"b"}"#)]);
+        let mut state = templates(2, "{payload}", None).state("a\"b");
+        assert_eq!(state.opening(), [Outgoing::text(&br#"{"join":"a\"b"}"#[..])]);
         assert!(!state.is_joined());
         assert_eq!(received(&mut state, Kind::Text, b"welcome"), [""; 0]);
         assert_eq!(received(&mut state, Kind::Binary, b"not an answer"), [""; 0]);
@@ -191,26 +132,30 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_escaped_within_strings_only() {
-        for (template, payload, frame) in [
-            (r#"{"to":"{room}","say":"{payload}"}"#, r#"a"b\c"#, r#"{"to":"lobby","say":"a\"b\\c"}"#),
-            (r#"{"say":{payload},"to":"{room}"}"#, r#"{"a":1}"#, r#"{"say":{"a":1},"to":"lobby"}"#),
-            (r#"{"a\"":"> {payload}"}"#, "\n", r#"{"a\"":"> \n"}"#),
-            ("PUB {room} {payload}", "a\"b", "PUB lobby a\"b"),
-        ] {
-            let mut state = templates("", 0, template).state("lobby");
-            let mut out = Vec::new();
-            assert_eq!(state.publication(payload.as_bytes(), &mut out), Kind::Text);
-            assert_eq!(String::from_utf8(out.clone()).unwrap(), frame);
-            assert_eq!(received(&mut state, Kind::Text, &out), [payload], "{template}");
-        }
+    fn what_is_published_is_unwrapped() {
+        let mut state = templates(0, r#"{"say":"{payload}"}"#, None).state("lobby");
+        let mut out = Vec::new();
+        assert_eq!(state.publication(b"a\"b", &mut out), Kind::Text);
+        assert_eq!(out, br#"{"say":"a\"b"}"#);
+        assert_eq!(received(&mut state, Kind::Text, &out), ["a\"b"]);
     }
 
     #[test]
     fn a_frame_of_another_shape_is_taken_whole() {
-        let mut state = templates("", 0, r#"{"say":"{payload}"}"#).state("lobby");
+        let mut state = templates(0, r#"{"say":"{payload}"}"#, None).state("lobby");
         for frame in ["hello", r#"{"say":""#, r#"{"said":"x"}"#, r#"{"say":"\x"}"#, ""] {
             assert_eq!(received(&mut state, Kind::Text, frame.as_bytes()), [frame]);
+        }
+    }
+
+    #[test]
+    fn with_a_delivery_template_only_deliveries_count() {
+        let delivery = r#"{"id":{any},"in":"{room}","message":"{payload}"}"#;
+        let mut state = templates(0, r#"{"say":"{payload}"}"#, Some(delivery)).state("lobby");
+        let frame = br#"{"id":7,"in":"lobby","message":"a\"b"}"#;
+        assert_eq!(received(&mut state, Kind::Text, frame), ["a\"b"]);
+        for other in [r#"{"type":"ping"}"#, r#"{"id":7,"in":"hall","message":"x"}"#, r#"{"say":"x"}"#] {
+            assert_eq!(received(&mut state, Kind::Text, other.as_bytes()), [""; 0]);
         }
     }
 }
