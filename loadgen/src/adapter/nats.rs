@@ -1,7 +1,7 @@
 //! Adapter `nats`: the NATS client protocol over WebSocket. The room is a subject.
 //!
-//! The protocol is a stream of bytes: a frame may hold many operations, or a piece of one. Member is who got the `PONG` to
-//! the `PING` that follows the `SUB`.
+//! The protocol is a stream of bytes: a frame may hold many operations, or a piece of one. Member is who got the `PONG`
+//! to the `PING` that follows the `SUB`.
 
 use std::io::Write as _;
 
@@ -200,8 +200,9 @@ mod tests {
         Ok(seen)
     }
 
-    const STREAM: &[u8] = b"INFO {\"server_id\":\"x\",\"max_payload\":1048576}\r\n+OK\r\nPONG\r\nMSG lobby 1 5\r\nhello\r\n\
-        MSG lobby 1 _INBOX.1 2\r\n\r\n\r\nPING\r\nHMSG lobby 1 12 16\r\nNATS/1.0\r\n\r\nbody\r\nmsg\tlobby  1  0\r\n\r\n\
+    const STREAM: &[u8] = b"INFO {\"server_id\":\"x\",\"max_payload\":1048576}\r\n+OK\r\nPONG\r\n\
+        MSG lobby 1 5\r\nhello\r\nMSG lobby 1 _INBOX.1 2\r\n\r\n\r\nPING\r\n\
+        HMSG lobby 1 12 16\r\nNATS/1.0\r\n\r\nbody\r\nmsg\tlobby  1  0\r\n\r\n\
         -ERR 'Permissions Violation for Publish to \"x\"'\r\n";
 
     #[test]

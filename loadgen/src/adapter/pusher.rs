@@ -1,8 +1,9 @@
-//! Adapter `pusher`: the Pusher protocol, version 7, as Pusher, soketi, sockudo and Reverb speak it. The room is a channel.
+//! Adapter `pusher`: the Pusher protocol, version 7, as Pusher, soketi, sockudo and Reverb speak it. The room is a
+//! channel.
 //!
-//! Who listens needs nothing but the application's key. Publishing over HTTP (`publish_url` ends in `/events`) is the usual
-//! way; the posts are signed if `app_secret` is set. Publishing over a connection makes client events, which servers allow
-//! on private channels only: rooms are named `private-…`, and the secret signs the membership.
+//! Who listens needs nothing but the application's key. Publishing over HTTP (`publish_url` ends in `/events`) is the
+//! usual way; the posts are signed if `app_secret` is set. Publishing over a connection makes client events, which
+//! servers allow on private channels only: rooms are named `private-…`, and the secret signs the membership.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! The two hashes that the Pusher protocol signs with: HMAC-SHA-256, and MD5 of a body. Neither protects anything here; the
-//! server insists on them.
+//! The two hashes that the Pusher protocol signs with: HMAC-SHA-256, and MD5 of a body. Neither protects anything here;
+//! the server insists on them.
 
 use sha2::{Digest as _, Sha256};
 

@@ -100,7 +100,7 @@ impl State {
                 self.id.clear();
                 self.id.extend_from_slice(value);
             }
-            // A comment (no name), the event's type, the time to wait before reconnecting: the schedule decides that here.
+            // A comment (no name), the event's type, the time to wait before reconnecting, which the schedule decides.
             _ => {}
         }
         Ok(())

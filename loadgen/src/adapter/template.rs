@@ -1,4 +1,5 @@
-//! Adapter `template`: a hello, then frames made by a template. For servers that wrap messages in an envelope of their own.
+//! Adapter `template`: a hello, then frames made by a template. For servers that wrap messages in envelopes of their
+//! own.
 //!
 //! A delivery is unwrapped by `delivery_template`, and a frame of another shape is no delivery. Without that template a
 //! frame that looks like what `publish_template` makes is unwrapped, and any other is taken whole.

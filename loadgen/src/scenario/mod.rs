@@ -60,8 +60,8 @@ pub struct Target {
     pub hello_answers: u32,
     /// Adapter `template`: a publication; `{room}` and `{payload}` (JSON-escaped) are replaced.
     pub publish_template: Option<String>,
-    /// Adapter `template`: a delivery, where it differs from a publication; `{any}` stands for whatever is there. Frames
-    /// of another shape are then no deliveries.
+    /// Adapter `template`: a delivery, where it differs from a publication; `{any}` stands for whatever is there.
+    /// Frames of another shape are then no deliveries.
     pub delivery_template: Option<String>,
     /// Adapter `pusher`: the application's key, part of the path `/app/KEY`.
     pub app_key: Option<String>,
