@@ -1,7 +1,6 @@
 //! A WebSocket connection that speaks a session's dialect.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use loadgen::adapter::{Dialect, Event, Kind, Outgoing, Position, Role, Session};
 use loadgen::scenario::Format;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Nothing here takes a second: this only ends a test that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(30);
@@ -38,12 +37,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `address` as the session wants it, and sends the opening.
-    pub(crate) async fn open(dialect: &Arc<Dialect>, address: SocketAddr, room: &str, role: Role) -> Self {
+    /// Opens over `stream` what the session wants, and sends the opening.
+    pub(crate) async fn open(
+        dialect: &Arc<Dialect>,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        room: &str,
+        role: Role,
+    ) -> Self {
         let mut session = Session::new(dialect, room, role, None::<Position>);
         let request = session.request();
         let mut handshake = hyper::Request::get(&request.url)
-            .header("Host", address.to_string())
+            .header("Host", "localhost")
             .header("Upgrade", "websocket")
             .header("Connection", "Upgrade")
             .header("Sec-WebSocket-Key", handshake::generate_key())
@@ -51,7 +55,6 @@ impl Connection {
         for (name, value) in &request.headers {
             handshake = handshake.header(name, value);
         }
-        let stream = TcpStream::connect(address).await.unwrap();
         let handshake = handshake.body(Empty::<Bytes>::new()).unwrap();
         let (socket, _) = handshake::client(&TokioExecutor::new(), handshake, stream).await.unwrap();
         let opening = session.opening();

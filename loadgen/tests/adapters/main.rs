@@ -4,3 +4,6 @@
 mod connection;
 mod nats;
 mod nats_server;
+mod nchan;
+mod nchan_server;
+mod server_process;
