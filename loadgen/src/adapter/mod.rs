@@ -31,6 +31,9 @@ pub use target::TargetError;
 
 use dialect::Language;
 
+/// A `[target]` for each of several servers, with comments: help for whoever writes a scenario.
+pub const TARGETS: &str = include_str!("targets.toml");
+
 /// What a WebSocket frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -296,11 +299,29 @@ fn excerpt(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{AdapterKind, Target};
+    use crate::scenario::{AdapterKind, PublishVia, Target};
 
     #[test]
     fn twenty_thousand_raw_sessions_are_small() {
         assert!(size_of::<Session>() <= 64, "{} bytes", size_of::<Session>());
+    }
+
+    #[test]
+    fn the_targets_in_the_help_are_right() {
+        #[derive(serde::Deserialize)]
+        struct Document {
+            target: Target,
+        }
+        let documents: Vec<&str> = TARGETS.split("[target]\n").skip(1).collect();
+        assert_eq!(documents.len(), 10);
+        for document in documents {
+            let document: Document = toml::from_str(&format!("[target]\n{document}")).unwrap();
+            let dialect = Dialect::new(&document.target).unwrap();
+            assert!(dialect.names_rooms());
+            let room = if document.target.publish == PublishVia::Connection { "private-load-0" } else { "load-0" };
+            assert_eq!(dialect.check_room(room), Ok(()));
+            assert_eq!(dialect.http_publish(room, Format::Text).is_some(), document.target.publish == PublishVia::Http);
+        }
     }
 
     #[test]
@@ -339,7 +360,7 @@ mod tests {
         let target = Target {
             url: "http://h/{room}".to_owned(),
             adapter: AdapterKind::Sse,
-            publish: crate::scenario::PublishVia::Http,
+            publish: PublishVia::Http,
             publish_url: Some("http://h/{room}".to_owned()),
             ..Target::default()
         };
@@ -362,7 +383,7 @@ mod tests {
         let http = |adapter, url: &str| Target {
             url: url.to_owned(),
             adapter,
-            publish: crate::scenario::PublishVia::Http,
+            publish: PublishVia::Http,
             publish_url: Some("http://h/publish".to_owned()),
             ..Target::default()
         };

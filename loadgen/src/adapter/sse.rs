@@ -3,6 +3,8 @@
 //! Every event that has data is a publication, whatever its type; lines of data are joined by LF. Member is who got the
 //! answer's head (status 200), which the caller checks.
 
+use hyper::http::HeaderValue;
+
 use super::{DialectError, Event, Position};
 
 /// The longest line, and the most data of one event, in bytes.
@@ -34,9 +36,10 @@ impl State {
         Self { id: last_id.clone(), last_id, ..Self::default() }
     }
 
+    /// The last id, if a header can say it.
     pub(super) fn position(&self) -> Option<Position> {
         let id = std::str::from_utf8(&self.last_id).ok().filter(|id| !id.is_empty())?;
-        Some(Position::EventId(id.into()))
+        HeaderValue::from_bytes(id.as_bytes()).is_ok().then(|| Position::EventId(id.into()))
     }
 
     pub(super) fn headers(&self) -> Vec<(String, String)> {
@@ -178,7 +181,9 @@ mod tests {
         assert_eq!(resumed.position(), Some(Position::EventId("7".into())), "an id with NUL is ignored");
         publications(&mut resumed, &[b"id: 9\n\n"]);
         assert_eq!(resumed.position(), Some(Position::EventId("9".into())), "an event without data has an id too");
-        publications(&mut resumed, &[b"id\n\n"]);
+        publications(&mut resumed, &[b"id: a\x01b\n\n"]);
+        assert_eq!(resumed.position(), None, "no header can say it");
+        publications(&mut resumed, &[b"id: 10\n\nid\n\n"]);
         assert_eq!(resumed.position(), None, "an empty id takes it back");
     }
 

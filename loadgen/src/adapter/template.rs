@@ -99,6 +99,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapter::testing::any_bytes;
 
     fn templates(answers: u32, publish: &str, delivery: Option<&str>) -> Templates {
         Templates {
@@ -146,6 +147,18 @@ mod tests {
         let mut state = templates(0, r#"{"say":"{payload}"}"#, None).state("lobby");
         for frame in ["hello", r#"{"say":""#, r#"{"said":"x"}"#, r#"{"say":"\x"}"#, ""] {
             assert_eq!(received(&mut state, Kind::Text, frame.as_bytes()), [frame]);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken() {
+        for delivery in [None, Some(r#"{"a":{any},"b":"{payload}",{any}}"#), Some("{any}{payload}{any}x{any}")] {
+            let mut state = templates(1, r#"{"a":"{payload}"}"#, delivery).state("lobby");
+            any_bytes(b"{\"a\":\"b\",x\\}", |pieces| {
+                for piece in pieces {
+                    received(&mut state, Kind::Text, piece);
+                }
+            });
         }
     }
 
