@@ -13,6 +13,7 @@
 //! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent. And
 //! the generator judges itself: a run in which it was late or busy is invalid, not slow.
 
+pub mod adapter;
 pub mod cli;
 pub mod clock;
 pub mod exit;
