@@ -16,4 +16,5 @@
 pub mod clock;
 pub mod exit;
 pub mod outcome;
+pub mod output;
 pub mod scenario;
