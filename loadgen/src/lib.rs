@@ -15,6 +15,7 @@
 
 pub mod clock;
 pub mod exit;
+pub mod live;
 pub mod outcome;
 pub mod output;
 pub mod scenario;

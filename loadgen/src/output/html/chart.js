@@ -27,7 +27,7 @@ const timeTicks = (low, high, wanted) => {
 const clock = (seconds, step) => {
   if (step < 60 && seconds < 120) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
-  return seconds % 60 === 0 ? `${minutes} min` : `${minutes}:${String(seconds % 60).padStart(2, "0")}`;
+  return seconds % 60 === 0 ? `${minutes} min` : `${minutes}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 };
 
 const logTicks = (low, high, wanted) => {
@@ -54,7 +54,7 @@ const AXES = {
   time: {
     ticks: timeTicks,
     label: (tick, ticks) => clock(tick, ticks.length > 1 ? ticks[1] - ticks[0] : 1),
-    hover: (x) => `at ${x < 120 ? `${+x.toFixed(2)} s` : span(x)}`,
+    hover: (x, step) => `${clock(+(x - step / 2).toFixed(1), step)} – ${clock(+(x + step / 2).toFixed(1), step)}`,
   },
   rate: { ticks: linearTicks, label: (tick) => `${compact(tick)}/s`, hover: (x) => `${perSecond(x)} asked` },
 };
@@ -74,7 +74,8 @@ class Chart {
     this.plot.addEventListener("pointermove", (event) => this.hover(event));
     this.plot.addEventListener("pointerdown", (event) => this.hover(event));
     this.plot.addEventListener("pointerleave", () => this.leave());
-    new ResizeObserver(() => this.draw()).observe(this.plot);
+    // Drawing changes the height: not within the observer's own turn.
+    new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(this.plot);
   }
 
   controls() {
@@ -132,7 +133,7 @@ class Chart {
   draw() {
     const width = this.plot.clientWidth;
     if (width === 0) return;
-    const height = this.options.height ?? (width < 480 ? 220 : 270);
+    const height = width < 480 ? 230 : this.options.tall ? 350 : 270;
     const lines = this.visible();
     const range = this.ranges(lines);
     const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
@@ -218,7 +219,7 @@ class Chart {
     this.mark.replaceChildren(svg("line", { x1: x(at), x2: x(at), y1: top, y2: bottom }),
       ...shown.filter(({ point }) => this.scale === "linear" || point[1] > 0)
         .map(({ line, point }) => svg("circle", { cx: x(at), cy: y(point[1]), r: 3.5, fill: line.colour })));
-    this.tip.replaceChildren(html("b", {}, AXES[this.options.x].hover(at)),
+    this.tip.replaceChildren(html("b", {}, AXES[this.options.x].hover(at, this.options.step)),
       html("table", {}, shown.map(({ line, point }) => html("tr", {},
         html("td", {}, dashSample(line.colour, line.dash)), html("td", {}, line.label),
         html("td", {}, this.options.show(point[1]))))));

@@ -55,7 +55,9 @@ const compact = (value) => {
 // A percentile by how many nines it has: 1 is 90 %, 2 is 99 %.
 const percentile = (nines) => {
   const percent = 100 * (1 - 10 ** -nines);
-  return `${percent.toFixed(Math.max(0, Math.min(6, Math.ceil(nines) - 1)))} %`;
+  const whole = Math.abs(nines - Math.round(nines)) < 1e-6;
+  const decimals = whole ? Math.round(nines) - 2 : Math.ceil(nines) - 1;
+  return `${percent.toFixed(Math.max(0, Math.min(7, decimals)))} %`;
 };
 
 // An element with attributes and children. Text goes in as text only, so nothing that a run holds becomes markup.

@@ -34,7 +34,8 @@ const chartOf = ({ metrics, ...options }) => {
 };
 
 const curve = (field) => (run) => run.total[field]?.points;
-const column = (field) => (run) => run.columns.at_s.map((at, index) => [at, run.columns[field][index]]);
+// A second's figure stands in its middle.
+const column = (field) => (run) => run.columns.at_s.map((at, index) => [at + run.columns.step_s / 2, run.columns[field][index]]);
 const timeAxis = axisLabel(time);
 
 const bands = () => {
@@ -43,11 +44,11 @@ const bands = () => {
   return first.bands.map((band) => ({ ...band, measured: measured(band.name) }));
 };
 
-const overTime = (options) => chartOf({ x: "time", bands: bands(), ...options });
+const overTime = (options) => chartOf({ x: "time", step: page.runs[0].columns.step_s, bands: bands(), ...options });
 
 const percentileCharts = () => [
   chartOf({
-    title: "Latency by percentile", x: "nines", scale: "log", show: time, axis: timeAxis,
+    title: "Latency by percentile", tall: true, x: "nines", scale: "log", show: time, axis: timeAxis,
     note: "Each step to the right leaves ten times fewer deliveries beyond.",
     metrics: [{ name: "latency", points: curve("latency") }, { name: "with losses", points: curve("latency_with_losses") },
       { name: "lateness (generator)", points: curve("lateness"), quiet: true }],
@@ -66,7 +67,7 @@ const percentileCharts = () => [
 
 const timeCharts = () => [
   overTime({
-    title: "Latency over time", scale: "log", show: time, axis: timeAxis,
+    title: "Latency over time", tall: true, scale: "log", show: time, axis: timeAxis,
     note: "Of deliveries that came in each second. Shaded: what is not in the totals.",
     metrics: [{ name: "p99", points: column("p99_ns") }, { name: "p50", points: column("p50_ns") },
       { name: "max", points: column("max_ns"), quiet: true }],
@@ -91,7 +92,7 @@ const timeCharts = () => [
 
 // A line along zero says nothing.
 const errors = (run) => (run.columns.errors.some((one) => one > 0)
-  ? run.columns.at_s.map((at, index) => [at, run.columns.errors[index] / run.columns.step_s])
+  ? column("errors")(run).map(([at, errors]) => [at, errors / run.columns.step_s])
   : null);
 
 const loadChart = () => {
@@ -146,7 +147,7 @@ const section = (title, ...content) => {
 };
 const grid = (figures) => {
   const present = figures.filter(Boolean);
-  return present.length === 0 ? null : html("div", { class: "grid" }, present);
+  return present.length === 0 ? null : html("div", { class: "charts" }, present);
 };
 
 const build = () => {
