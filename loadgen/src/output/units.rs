@@ -94,7 +94,7 @@ pub fn share(part: f64) -> String {
     match percent {
         _ if percent == 0.0 => "0 %".to_owned(),
         _ if percent < 0.000_95 => "< 0.001 %".to_owned(),
-        _ if percent < 0.995 => format!("{percent:.3} %"),
+        _ if percent < 0.995 => format!("{} %", format!("{percent:.3}").trim_end_matches('0')),
         _ if percent < 9.95 => format!("{percent:.1} %"),
         // Losses must not vanish in rounding.
         _ if percent > 99.0 && percent < 100.0 => format!("{:.2} %", percent.min(99.99)),
@@ -156,6 +156,7 @@ mod tests {
         assert_eq!(rate(299_900.2), "299,900/s");
         assert_eq!(share(0.0), "0 %");
         assert_eq!(share(0.000_33), "0.033 %");
+        assert_eq!(share(0.001), "0.1 %");
         assert_eq!(share(0.000_000_1), "< 0.001 %");
         assert_eq!(share(0.61), "61 %");
         assert_eq!(share(0.999_999), "99.99 %");

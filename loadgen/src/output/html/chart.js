@@ -122,6 +122,7 @@ class Chart {
     }
     if (!(low <= high)) [low, high] = [0, 1];
     if (this.options.x === "nines") left = 0;
+    for (const band of this.options.bands ?? []) [left, right] = [Math.min(left, band.from_s), Math.max(right, band.to_s)];
     if (!(left < right)) [left, right] = [(left === Infinity ? 0 : left) - 0.5, (right === -Infinity ? 0 : right) + 0.5];
     if (this.scale === "linear") return { left, right, low: 0, high: high * 1.06 || 1 };
     // At least a factor of ten, or noise would fill the chart.
@@ -146,6 +147,7 @@ class Chart {
     this.drawBands(root, x, inner);
     this.drawAxes(root, { x, y, range, inner, height });
     for (const line of lines) root.append(this.path(line, x, y));
+    if (this.options.x === "rate") root.append(...lines.flatMap((line) => this.dots(line, x, y)));
     this.mark = svg("g", { class: "mark" });
     root.append(this.mark);
     this.plot.querySelector("svg")?.remove();
@@ -161,7 +163,8 @@ class Chart {
       const kind = band.measured ? "band measured" : "band";
       root.append(svg("rect", { class: kind, x: from, y: MARGIN.top, width: to - from, height: inner.height }));
       const room = Math.floor((to - from - 6) / 6.2);
-      if (room < 3) continue;
+      // A name of which too little would be left is left out.
+      if (room < Math.min(band.name.length, 7)) continue;
       const name = band.name.length > room ? `${band.name.slice(0, room - 1)}…` : band.name;
       root.append(svg("text", { class: "band-name", x: (from + to) / 2, y: MARGIN.top - 7 }, name));
     }
@@ -169,8 +172,8 @@ class Chart {
 
   drawAxes(root, { x, y, range, inner, height }) {
     const right = MARGIN.left + inner.width;
-    const wanted = Math.max(2, Math.floor(inner.height / 42));
-    for (const tick of (this.scale === "log" ? logTicks : linearTicks)(range.low, range.high, wanted)) {
+    const [ticksOf, distance] = this.scale === "log" ? [logTicks, 26] : [linearTicks, 42];
+    for (const tick of ticksOf(range.low, range.high, Math.max(2, Math.floor(inner.height / distance)))) {
       root.append(svg("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(tick), y2: y(tick) }));
       root.append(svg("text", { class: "y-label", x: MARGIN.left - 7, y: y(tick) + 4 }, this.options.axis(tick)));
     }
@@ -200,6 +203,12 @@ class Chart {
       pen = !gap;
     }
     return svg("path", { class: "line", d: path, stroke: line.colour, "stroke-dasharray": DASHES[line.dash] });
+  }
+
+  // Few points, and nothing is known between them.
+  dots({ points, colour }, x, y) {
+    const present = points.filter(([, value]) => value !== null && (this.scale === "linear" || value > 0));
+    return present.map(([at, value]) => svg("circle", { cx: x(at), cy: y(value), r: 3, fill: colour }));
   }
 
   hover(event) {

@@ -31,7 +31,7 @@ const share = known((part) => {
   const percent = part * 100;
   if (percent === 0) return "0 %";
   if (percent < 0.00095) return "< 0.001 %";
-  if (percent < 0.995) return `${percent.toFixed(3)} %`;
+  if (percent < 0.995) return `${+percent.toFixed(3)} %`;
   return percent < 9.95 ? `${percent.toFixed(1)} %` : `${percent.toFixed(0)} %`;
 });
 const number = known((value) =>
