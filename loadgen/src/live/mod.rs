@@ -97,7 +97,7 @@ impl LiveHandle {
         self.ended.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             // It panicked: its message is out, and the run has better things to do.
-            let _ = thread.join();
+            drop(thread.join());
         }
     }
 }
@@ -228,7 +228,7 @@ mod tests {
         let out = Shared::default();
         let (sender, receiver) = sync_channel(1);
         let live = start(LiveKind::Terminal, receiver, Box::new(out.clone()));
-        let _ = sender.try_send(phase("any"));
+        sender.try_send(phase("any")).unwrap();
         live.finish();
         let text = out.text();
         let (taken, given) = (text.find("\x1b[?1049h").unwrap(), text.rfind("\x1b[?1049l").unwrap());
@@ -246,7 +246,7 @@ mod tests {
         for second in 1..=30 {
             snapshot.elapsed = Duration::from_millis(100 * second);
             snapshot.history.push(second * 1_000_000, second);
-            let _ = sender.try_send(snapshot.clone());
+            drop(sender.try_send(snapshot.clone()));
             let _ = ticks.recv_timeout(Duration::from_millis(100));
         }
         live.finish();

@@ -29,10 +29,10 @@ pub(super) fn show(turns: &Turns, mut out: Box<dyn Write + Send>) {
     TAKEN.store(true, Ordering::Release);
     if execute!(out, EnterAlternateScreen, Hide).is_ok() {
         // An error means that nobody looks any more; the run goes on.
-        let _ = draw(turns, &mut out);
+        drop(draw(turns, &mut out));
     }
     if TAKEN.swap(false, Ordering::AcqRel) {
-        let _ = execute!(out, LeaveAlternateScreen, Show);
+        drop(execute!(out, LeaveAlternateScreen, Show));
     }
 }
 
@@ -62,11 +62,11 @@ fn draw(turns: &Turns, out: &mut (dyn Write + Send)) -> io::Result<()> {
 pub(super) fn restore() {
     if TAKEN.swap(false, Ordering::AcqRel) {
         // Whichever of them is the terminal: for the other it is a few bytes too many at the end of the process.
-        let _ = if io::IsTerminal::is_terminal(&io::stderr()) {
+        drop(if io::IsTerminal::is_terminal(&io::stderr()) {
             execute!(io::stderr(), LeaveAlternateScreen, Show)
         } else {
             execute!(io::stdout(), LeaveAlternateScreen, Show)
-        };
+        });
     }
 }
 

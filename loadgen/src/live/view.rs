@@ -168,7 +168,7 @@ fn bar_height(value: u64, low: u64, high: u64) -> u64 {
     }
     let ground = real(low.max(1)) / 2.0;
     let part = (real(value) / ground).ln() / (real(high.max(1)) / ground).ln();
-    std::time::Duration::from_secs_f64((part * FULL).clamp(1.0, FULL)).as_secs()
+    Duration::from_secs_f64((part * FULL).clamp(1.0, FULL)).as_secs()
 }
 
 fn draw_history(

@@ -11,6 +11,9 @@ use crate::outcome::{Distribution, Run};
 /// A column: its name and what it holds of a run.
 type Column = (&'static str, fn(&Run) -> String);
 
+/// Columns of a distribution: their name and which it is.
+type Times = (&'static str, fn(&Run) -> &Distribution);
+
 /// Writes a row per second of the run.
 ///
 /// # Errors
@@ -115,7 +118,7 @@ const COLUMNS: &[Column] = &[
     ("others_cores", |run| run.generator.others.to_string()),
 ];
 
-const DISTRIBUTIONS: &[(&str, fn(&Run) -> &Distribution)] = &[
+const DISTRIBUTIONS: &[Times] = &[
     ("latency", |run| &run.total.latency),
     ("latency_with_losses", |run| &run.total.latency_with_losses),
     ("lateness", |run| &run.total.lateness),

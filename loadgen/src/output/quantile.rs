@@ -3,7 +3,7 @@
 use crate::outcome::Distribution;
 
 /// Parts in a whole.
-const WHOLE: u64 = 100_000;
+const WHOLE: u32 = 100_000;
 
 /// A percentile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Quantile {
     /// As names of fields have it: `p999`.
     pub name: &'static str,
     /// How many of 100,000 do not exceed it.
-    parts: u64,
+    parts: u32,
 }
 
 /// Those shown, the finest last. The longest time follows them everywhere.
@@ -30,15 +30,14 @@ impl Quantile {
     /// The same in percent.
     #[must_use]
     pub fn percent(self) -> f64 {
-        let parts = u32::try_from(self.parts).expect("at most a whole");
-        f64::from(parts) / 1_000.0
+        f64::from(self.parts) / 1_000.0
     }
 
     /// Nanoseconds; none if there are too few times for it: beyond it there must be at least one.
     #[must_use]
     pub fn of(self, times: &Distribution) -> Option<u64> {
-        let beyond = times.count().saturating_mul(WHOLE - self.parts);
-        (beyond >= WHOLE).then(|| times.percentile_ns(self.percent()))
+        let beyond = times.count().saturating_mul(u64::from(WHOLE - self.parts));
+        (beyond >= u64::from(WHOLE)).then(|| times.percentile_ns(self.percent()))
     }
 }
 

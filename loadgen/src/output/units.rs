@@ -13,7 +13,7 @@ fn three_digits(value: f64) -> String {
 /// The first scale whose value stays below `limit`, else the last.
 fn scaled(value: f64, limit: f64, scales: &[(f64, &str)]) -> String {
     let fits = |(divisor, _): &&(f64, &str)| (value / divisor).abs() < limit;
-    let (divisor, unit) = scales.iter().find(fits).or(scales.last()).copied().unwrap_or((1.0, ""));
+    let (divisor, unit) = scales.iter().find(fits).or_else(|| scales.last()).copied().unwrap_or((1.0, ""));
     let space = if unit.is_empty() { "" } else { " " };
     format!("{}{space}{unit}", three_digits(value / divisor))
 }

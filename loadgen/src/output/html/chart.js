@@ -74,8 +74,11 @@ class Chart {
     this.plot.addEventListener("pointermove", (event) => this.hover(event));
     this.plot.addEventListener("pointerdown", (event) => this.hover(event));
     this.plot.addEventListener("pointerleave", () => this.leave());
-    // Drawing changes the height: not within the observer's own turn.
-    new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(this.plot);
+    // Drawing changes the height: not within the observer's own turn, and only for another width.
+    const observer = new ResizeObserver(() => requestAnimationFrame(() => {
+      if (this.plot.clientWidth !== this.width) this.draw();
+    }));
+    observer.observe(this.plot);
   }
 
   controls() {
@@ -99,10 +102,10 @@ class Chart {
         type: "button", class: "scale",
         onclick: () => {
           this.scale = this.scale === "log" ? "linear" : "log";
-          toggle.textContent = `${this.scale} scale`;
+          toggle.textContent = `scale: ${this.scale}`;
           this.draw();
         },
-      }, `${this.scale} scale`);
+      }, `scale: ${this.scale}`);
       bar.append(toggle);
     }
     return bar;
@@ -134,6 +137,7 @@ class Chart {
   draw() {
     const width = this.plot.clientWidth;
     if (width === 0) return;
+    this.width = width;
     const height = width < 480 ? 230 : this.options.tall ? 350 : 270;
     const lines = this.visible();
     const range = this.ranges(lines);
@@ -146,7 +150,8 @@ class Chart {
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": this.options.title });
     this.drawBands(root, x, inner);
     this.drawAxes(root, { x, y, range, inner, height });
-    for (const line of lines) root.append(this.path(line, x, y));
+    // The first metric on top: the others often lie under it.
+    for (const line of [...lines].reverse()) root.append(this.path(line, x, y));
     if (this.options.x === "rate") root.append(...lines.flatMap((line) => this.dots(line, x, y)));
     this.mark = svg("g", { class: "mark" });
     root.append(this.mark);

@@ -126,7 +126,7 @@ const verdict = (run) => {
     html("p", { class: "about" }, `${run.name} at ${run.url}`),
     html("p", { class: "about" }, `${span(run.total.seconds)} measured, begun ${run.started.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")}`,
       `, loadgen ${run.loadgen}${workers}`),
-    notes.length > 0 ? html("ul", {}, notes) : null);
+    keyFigures(run), notes.length > 0 ? html("ul", {}, notes) : null);
 };
 
 const legend = () => html("nav", { class: "legend", "aria-label": "Runs shown" }, page.runs.map((run) => {
@@ -166,8 +166,8 @@ const build = () => {
     section("Figures", headline()),
     section("Latency", latency, latencyInTime),
     section("Load over time", grid(otherTimes)),
-    section("By percentile", grid([...otherCurves, loadChart()]), percentilesTable()),
-    section("Phases", phasesTable()),
+    section("By percentile", grid(otherCurves), percentilesTable()),
+    section("Phases", phasesTable(), loadChart()),
     section("Audit", auditTable()),
     section("Counters of the server", namedTable((run) => run.server?.counters ?? {}, number)),
     section("Machine", namedTable((run) => ({ class: run.machine.class, ...run.machine.facts }), known(String)),
@@ -175,6 +175,8 @@ const build = () => {
     section("Scenario", page.runs.map((run) => html("details", { open: !several },
       html("summary", {}, several ? swatch(run) : null, `${run.label}: ${run.name}`), html("pre", {}, run.scenario)))),
   ].filter(Boolean));
+  // At once, for whoever prints or photographs the page before its first frame.
+  charts.forEach((chart) => chart.draw());
 };
 
 build();

@@ -12,7 +12,7 @@ const lostOf = (audit) => audit.lost_in_gaps + audit.lost_at_tail;
 
 // A row is [name, value of a run, how bad it is (optional)]; a string begins a group.
 const table = (rows) => {
-  const head = html("tr", {}, html("th", {}), page.runs.map((run) => html("th", { scope: "col" }, swatch(run), run.label)));
+  const head = html("tr", {}, html("th", {}), page.runs.map((run) => html("th", { scope: "col", class: "run-name" }, swatch(run), run.label)));
   const line = (row) => {
     if (typeof row === "string") {
       return html("tr", { class: "group" }, html("th", { colspan: page.runs.length + 1, scope: "colgroup" }, row));
@@ -22,11 +22,24 @@ const table = (rows) => {
     return html("tr", {}, html("th", { scope: "row" }, name), cells);
   };
   const some = (row) => typeof row === "string" || page.runs.some((run) => row[1](run) !== "–");
-  return html("div", { class: "scroll" },
+  // No wider than its runs need, or the eye has far to go from a name to its figure.
+  return html("div", { class: "scroll", style: `max-width:${340 + 190 * page.runs.length}px` },
     html("table", {}, html("thead", {}, head), html("tbody", {}, rows.filter(some).map(line))));
 };
 
 const swatch = (run) => html("span", { class: "swatch", style: `background:${run.colour}` });
+
+// What somebody asks first.
+const keyFigures = (run) => {
+  const { latency, lost } = run.total;
+  const figures = [
+    ["p50", time(quantileAt(latency, "p50"))], ["p99", time(quantileAt(latency, "p99"))],
+    ["p99.9", time(quantileAt(latency, "p99.9"))], ["deliveries", perSecond(run.total.deliveries_per_second)],
+    ["lost", count(lost), lost > 0], ["CPU per delivery", time(run.server?.cpu_ns_per_delivery)],
+  ];
+  return html("dl", {}, figures.map(([name, figure, bad]) =>
+    html("div", {}, html("dt", {}, name), html("dd", { class: bad ? "bad" : undefined }, figure))));
+};
 
 const headline = () => table([
   "Load",
@@ -109,7 +122,7 @@ const percentilesTable = () => {
 const phasesTable = () => {
   const columns = ["", "asked", "reached", "deliveries", "p50", "p99", "p99.9", "max", "lost"];
   const row = (run) => ({ name, kind, asked_per_second: asked, figures }) => html("tr", { class: kind === "measured" ? undefined : "faint" },
-    html("th", { scope: "row" }, page.runs.length > 1 ? swatch(run) : null, name, kind === "measured" ? null : html("small", {}, kind)),
+    html("th", { scope: "row" }, page.runs.length > 1 ? swatch(run) : null, name, kind === "measured" || kind === name ? null : html("small", {}, kind)),
     [asked === null ? "closed loop" : perSecond(asked),
       figures.seconds > 0 ? perSecond(figures.published / figures.seconds) : "–", perSecond(figures.deliveries_per_second),
       ...["p50", "p99", "p99.9", "max"].map((label) => time(quantileAt(figures.latency, label)))].map((text) => html("td", {}, text)),
