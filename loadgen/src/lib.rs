@@ -14,6 +14,7 @@
 //! the generator judges itself: a run in which it was late or busy is invalid, not slow.
 
 pub mod clock;
+pub mod compare;
 pub mod exit;
 pub mod outcome;
 pub mod scenario;
