@@ -16,6 +16,7 @@
 pub mod adapter;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod exit;
 pub mod fan_out;
 pub mod ledger;
