@@ -74,7 +74,7 @@ fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Action::DryRun => {
-            let plan = Plan::new(&scenario, options.setup.workers.count(), &machine_limits());
+            let plan = Plan::new(&scenario, options.setup.workers.drivers(), &machine_limits());
             match options.output.format {
                 RunFormat::Text => plan.write(out)?,
                 RunFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?,

@@ -7,7 +7,7 @@ use std::process::Command;
 use loadgen::cli::{self, CompareMode, Invocation};
 use loadgen::scenario::load::{load, to_toml};
 use loadgen::scenario::overrides::Overrides;
-use loadgen::scenario::plan::{MachineLimits, Plan, Weight};
+use loadgen::scenario::plan::{Drivers, MachineLimits, Plan, Weight};
 use loadgen::scenario::{Format, Scenario};
 
 /// What the scenarios are sized for.
@@ -49,7 +49,7 @@ fn each_scenario_loads_and_fits_a_small_machine() {
         let scenario = read(name);
         assert_eq!(scenario.name, name);
         assert!(!scenario.thresholds.is_empty(), "{name} says what must hold");
-        let plan = Plan::new(&scenario, 1, &MACHINE);
+        let plan = Plan::new(&scenario, Drivers::default(), &MACHINE);
         let mut text = Vec::new();
         plan.write(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
@@ -61,7 +61,7 @@ fn each_scenario_loads_and_fits_a_small_machine() {
     }
     let readme = std::fs::read_to_string(configs().join("README.md")).unwrap();
     assert!(NAMES.iter().all(|name| readme.contains(&format!("[{name}]({name}.toml)"))), "{readme}");
-    assert!(Plan::new(&read("smoke"), 1, &MACHINE).total.as_secs() <= 8);
+    assert!(Plan::new(&read("smoke"), Drivers::default(), &MACHINE).total.as_secs() <= 8);
 }
 
 #[test]

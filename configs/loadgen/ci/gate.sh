@@ -1,8 +1,8 @@
 #!/bin/sh
 # Gates a change against its base: gate.sh BASE_REV
 #
-# Builds both revisions on this machine and runs them in pairs, in random order, so that a busy or slow CI machine is the
-# same for both. Ends with loadgen's exit code: 0 no worse (or not enough pairs to tell), 10 a confirmed regression,
+# Builds both revisions on this machine and runs them in pairs, in random order, so that a busy or slow CI machine is
+# the same for both. Ends with loadgen's exit code: 0 no worse (or not enough pairs to tell), 10 a confirmed regression,
 # 12 the runs were invalid; `loadgen help exit-codes` has all.
 #
 # Settings, by environment:

@@ -15,6 +15,9 @@ pub struct CompareOptions {
     pub mode: CompareMode,
     /// What each run does; nothing for recorded ones.
     pub source: ScenarioSource,
+    /// How often the whole comparison is made, to learn how often it says what: usually once, with
+    /// [`CompareMode::Same`] ten times.
+    pub trials: u32,
     /// Pairs of runs.
     pub pairs: u32,
     /// Bounds by metric, a share: these and no others are gated on; empty: the usual ones.
@@ -67,23 +70,21 @@ pub enum CompareMode {
     Same {
         /// Starts the server.
         command: String,
-        /// How often the whole comparison is made.
-        trials: u32,
     },
 }
 
 const EXAMPLES: &str = "\
-A change against the revision that it is based on, as CI does it (see configs/loadgen/ci/):
+A change against the revision that it is based on, as configs/loadgen/ci/ does it:
   loadgen compare --base-rev origin/main --build 'cargo build --release' \\
       --command '{dir}/target/release/shardcast serve --listen 127.0.0.1:9000' \\
       --url ws://127.0.0.1:9000/ws/{room} configs/loadgen/smoke.toml
 Two programs; two recorded sets; one program against itself:
-  loadgen compare --base './old serve' --candidate './new serve' configs/loadgen/one-room.toml
+  loadgen compare --base './old serve' --candidate './new serve' one-room.toml
   loadgen compare results/HOST/smoke/aaaa results/HOST/smoke/bbbb
-  loadgen compare --aa --command './new serve' --trials 20 configs/loadgen/smoke.toml
+  loadgen compare --aa --command './new serve' --trials 20 smoke.toml
 
-Each run has a fresh server; a pair is one run of each, in random order. Per metric, the ratio's 95 % interval over the \
-pairs is held against a bound: wholly above it is a regression (confirmed with fresh pairs), wholly below is fine, \
+Each run has a fresh server; a pair is one run of each, in random order. Per metric, the ratio's 95 % interval over \
+the pairs is held against a bound: wholly above it is a regression (confirmed with fresh pairs), wholly below is fine, \
 between is inconclusive (twice the pairs once, then a note). Every scenario flag of `loadgen run` works here.
 
 Exit codes: 0 no worse · 10 regression · 11 inconclusive, with --strict · 12 runs were invalid · 13 not comparable · \
@@ -134,8 +135,7 @@ fn sides() -> [Arg; 8] {
             .long("trials")
             .value_name("N")
             .value_parser(value_parser!(u32).range(1..=1_000))
-            .requires("aa")
-            .help("How often the whole comparison is made with --aa [default: 10]"),
+            .help("Make the whole comparison so often and count the verdicts [default: 1, with --aa 10]"),
     ]
 }
 
@@ -193,8 +193,11 @@ fn bound(text: &str) -> Result<(String, f64), String> {
 fn mode(matches: &ArgMatches, paths: &[PathBuf]) -> Result<CompareMode, String> {
     let text = |id| super::text(matches, id);
     if let [base, candidate] = paths {
-        if ["base", "base-rev", "command"].iter().any(|id| matches.contains_id(id)) || matches.get_flag("aa") {
-            return Err("two paths are recorded runs, which need no command; a scenario is one path".to_owned());
+        if ["base", "base-rev", "command", "trials"].iter().any(|id| matches.contains_id(id)) || matches.get_flag("aa")
+        {
+            return Err(
+                "two paths are recorded runs, which need no command and no trials; a scenario is one path".to_owned()
+            );
         }
         return Ok(CompareMode::Recorded { base: base.clone(), candidate: candidate.clone() });
     }
@@ -205,9 +208,7 @@ fn mode(matches: &ArgMatches, paths: &[PathBuf]) -> Result<CompareMode, String> 
             let (candidate_rev, build) = (text("candidate-rev"), text("build"));
             Ok(CompareMode::Revisions { base_rev, candidate_rev, build, command })
         }
-        (_, _, _, Some(command)) if matches.get_flag("aa") => {
-            Ok(CompareMode::Same { command, trials: matches.get_one::<u32>("trials").copied().unwrap_or(10) })
-        }
+        (_, _, _, Some(command)) if matches.get_flag("aa") => Ok(CompareMode::Same { command }),
         _ => Err(
             "nothing to compare: give two recorded runs, --base and --candidate, --base-rev and --command, or --aa \
                   and --command"
@@ -225,6 +226,10 @@ pub(super) fn options(matches: &ArgMatches) -> Result<CompareOptions, String> {
     };
     Ok(CompareOptions {
         source: scenario_flags::source(matches, file).map_err(|error| error.to_string())?,
+        trials: matches.get_one::<u32>("trials").copied().unwrap_or(match mode {
+            CompareMode::Same { .. } => 10,
+            _ => 1,
+        }),
         mode,
         pairs: matches.get_one::<u32>("pairs").copied().expect("it has a default"),
         bounds: matches.get_many::<(String, f64)>("bound").unwrap_or_default().cloned().collect(),

@@ -111,8 +111,8 @@ fn help(command: &mut Command, topic: Option<&str>) -> Result<String, String> {
         // The name with the program's before it, as the usage line of `--help` has it.
         Some(found) => Ok(found.clone().bin_name(format!("loadgen {topic}")).render_long_help().to_string()),
         None => Err(format!(
-            "nothing is known about \"{topic}\": commands are run, report, search, compare, index, worker; other topics \
-             are {}",
+            "nothing is known about \"{topic}\": commands are run, report, search, compare, index, worker; other \
+             topics are {}",
             reference::TOPICS.join(", ")
         )),
     }

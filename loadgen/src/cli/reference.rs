@@ -86,8 +86,8 @@ fn scenario() -> String {
         match section {
             "" => {}
             "phase" => text.push_str(
-                "\n# The run in time, in order; without any: 2 s of warm-up, 10 s measured. Flags: --warm-up, --duration,\n\
-                 # --phase KIND:TIME[:RATE[:NAME]].\n[[phase]]\n",
+                "\n# The run in time, in order; without any: 2 s of warm-up, 10 s measured.\n\
+                 # Flags: --warm-up, --duration, --phase KIND:TIME[:RATE[:NAME]].\n[[phase]]\n",
             ),
             section => _ = writeln!(text, "\n[{section}]"),
         }

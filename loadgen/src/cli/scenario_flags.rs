@@ -62,7 +62,8 @@ pub(super) fn add(command: Command, listed: Listed) -> Command {
     command.args(flags.map(|flag| if listed == Listed::No { flag.hide(true) } else { flag }))
 }
 
-/// `{n}`, which clap would take for a new line, with an escape sequence inside that terminals ignore and others do not get.
+/// `{n}`, which clap would take for a new line, with an escape sequence inside that terminals ignore and others do not
+/// get.
 const NOT_A_NEW_LINE: &str = "{\u{1b}[0mn}";
 
 fn heading(section: &str) -> &'static str {

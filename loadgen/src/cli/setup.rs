@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
+use crate::scenario::plan::{Drivers, Place};
+
 /// How a run is carried out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setup {
@@ -33,12 +35,15 @@ impl Default for Workers {
 }
 
 impl Workers {
-    /// How many processes.
+    /// What the plan has to know of them.
     #[must_use]
-    pub fn count(&self) -> u32 {
+    pub fn drivers(&self) -> Drivers {
         match self {
-            Self::Here(count) => *count,
-            Self::At(addresses) => u32::try_from(addresses.len()).unwrap_or(u32::MAX),
+            Self::Here(count) => Drivers { workers: *count, place: Place::SameMachine },
+            Self::At(addresses) => {
+                let workers = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+                Drivers { workers, place: Place::OwnMachines }
+            }
         }
     }
 }

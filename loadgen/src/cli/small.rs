@@ -96,7 +96,7 @@ pub(super) fn worker() -> Command {
     Command::new("worker")
         .about("Drives a part of the runs of a coordinator on another machine (`run --workers-at`)")
         .after_help(
-            "Whoever reaches its port can make it send load to any server: listen on an address of a private network.\n\n\
+            "Whoever reaches its port can make it send load to any server: listen on a private network.\n\n\
              Example, on two machines and then on a third one:\n  loadgen worker --listen 10.0.0.2:7000\n  \
              loadgen worker --listen 10.0.0.3:7000\n  loadgen run soak.toml --workers-at 10.0.0.2:7000,10.0.0.3:7000",
         )

@@ -139,7 +139,8 @@ fn compare_has_four_modes() {
     };
     assert_eq!((revisions.mode, revisions.pairs), (wanted, 10));
     let same = compare_of(&["compare", "--aa", "--command", "x", "--bound", "latency.p99=20%", "--bound", "lost=0"]);
-    assert_eq!(same.mode, CompareMode::Same { command: "x".to_owned(), trials: 10 });
+    assert_eq!(same.mode, CompareMode::Same { command: "x".to_owned() });
+    assert_eq!((same.trials, commands.trials), (10, 1));
     assert_eq!(same.bounds.len(), 2);
     assert!((same.bounds[0].1 - 0.2).abs() < 1e-12);
 }

@@ -11,6 +11,7 @@ use super::check::{self, PayloadBytesMin, Problem};
 use super::fields::{self, Kind};
 use super::overrides::Overrides;
 use super::{Phase, PhaseKind, Scenario};
+use crate::nearest::did_you_mean;
 
 /// Length of the warm-up if nothing says otherwise.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -57,7 +58,7 @@ pub enum LoadError {
 
 /// A key that no scenario has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: no field \"{path}\"{}", nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default())]
+#[error("line {line}: no field \"{path}\"{}", did_you_mean(*nearest))]
 pub struct UnknownKey {
     /// Its line in the file, from 1.
     pub line: usize,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fields::{self, Kind};
 use super::{Phase, PhaseKind};
+use crate::nearest::did_you_mean;
 
 /// Values by path, and what the flags of phases say. All of it wins over the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +30,7 @@ pub enum OverrideError {
         form: &'static str,
     },
     /// No field has this path.
-    #[error("no field \"{path}\"{}", nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default())]
+    #[error("no field \"{path}\"{}", did_you_mean(*nearest))]
     Unknown {
         /// What was given.
         path: String,
@@ -225,7 +226,8 @@ mod tests {
         let mut table: toml::Table = "[publishers]\nwindow = 3\ncount = 2".parse().unwrap();
         all.apply(&mut table);
         let wanted = "[publishers]\ncount = 2\nrate_per_second = 50.0\n[target]\nurl = 'ws://h/{room}?a=b'\n\
-            [target.headers]\nOrigin = 'http://h'\nAuthorization = 'Bearer a:b'\n[thresholds]\n'latency.p99' = '<=20ms'";
+            [target.headers]\nOrigin = 'http://h'\nAuthorization = 'Bearer a:b'\n\
+            [thresholds]\n'latency.p99' = '<=20ms'";
         assert_eq!(table, wanted.parse().unwrap());
         let phase = &all.phases[0];
         assert_eq!((phase.name.as_str(), phase.duration.as_secs(), phase.rate_per_second), ("the peak", 90, Some(2e4)));

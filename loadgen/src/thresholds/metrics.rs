@@ -1,6 +1,6 @@
 //! Every metric of a run by name: for thresholds, for comparisons, for the printed reference.
 
-use crate::nearest::nearest;
+use crate::nearest::{did_you_mean, nearest};
 use crate::outcome::{Distribution, Figures, Run, ServerUse};
 
 /// What a metric is counted in.
@@ -49,8 +49,7 @@ enum Point {
 
 /// A name that no metric has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no metric \"{name}\"{}; `loadgen help metrics` lists them",
-    nearest.as_ref().map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default())]
+#[error("no metric \"{name}\"{}; `loadgen help metrics` lists them", did_you_mean(nearest.as_deref()))]
 pub struct UnknownMetric {
     /// What was asked for.
     pub name: String,

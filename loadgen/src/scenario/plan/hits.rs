@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::Plan;
+use super::{Drivers, Place, Plan};
 use crate::scenario::{PublishVia, Scenario};
 
 /// Deliveries per second that one core of the generator takes, at least (128-byte payloads).
@@ -71,7 +71,7 @@ pub(super) fn is_loopback(url: &str) -> bool {
 }
 
 /// Local ports that each source address needs: one per connection, and those of connections that ended lately.
-pub(super) fn ports_per_address(scenario: &Scenario) -> u64 {
+pub(super) fn ports_per_address(scenario: &Scenario, drivers: Drivers) -> u64 {
     let mix = &scenario.mix;
     let per_second = |count: u32, stay: f64| if stay > 0.0 { f64::from(count) / stay } else { 0.0 };
     let renewed = per_second(mix.churning, mix.churn_stay.as_secs_f64())
@@ -79,7 +79,11 @@ pub(super) fn ports_per_address(scenario: &Scenario) -> u64 {
     let resting = rounded_up(renewed * PORT_REST_S);
     let connections = u64::from(scenario.subscribers.count) + u64::from(scenario.publishers.count);
     let addresses = u64::try_from(scenario.subscribers.source_addresses.len()).unwrap_or(1).max(1);
-    (connections + resting).div_ceil(addresses)
+    let machines = match drivers.place {
+        Place::SameMachine => 1,
+        Place::OwnMachines => u64::from(drivers.workers.max(1)),
+    };
+    (connections + resting).div_ceil(addresses * machines)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, which is enough here")]
@@ -96,11 +100,14 @@ impl Hits {
     }
 }
 
-pub(super) fn find(scenario: &Scenario, plan: &Plan, limits: &MachineLimits) -> Vec<Hit> {
+pub(super) fn find(scenario: &Scenario, plan: &Plan, place: Place, limits: &MachineLimits) -> Vec<Hit> {
     let mut hits = Hits(Vec::new());
     files(plan, limits, &mut hits);
     ports(scenario, plan, limits, &mut hits);
-    cores(plan, limits, &mut hits);
+    deliveries(plan, &mut hits);
+    if place == Place::SameMachine {
+        cores(plan, limits, &mut hits);
+    }
     handshakes(scenario, plan, limits, &mut hits);
     stalled(scenario, limits, &mut hits);
     publishing(scenario, plan, &mut hits);
@@ -146,7 +153,7 @@ fn ports(scenario: &Scenario, plan: &Plan, limits: &MachineLimits, hits: &mut Hi
     hits.add(Weight::Prevents, text, remedy);
 }
 
-fn cores(plan: &Plan, limits: &MachineLimits, hits: &mut Hits) {
+fn deliveries(plan: &Plan, hits: &mut Hits) {
     if let Some(most) = plan.deliveries_per_second_max() {
         let able = DELIVERIES_PER_CORE * f64::from(plan.workers);
         if most > able {
@@ -156,6 +163,9 @@ fn cores(plan: &Plan, limits: &MachineLimits, hits: &mut Hits) {
             hits.add(Weight::Prevents, text, format!("--workers {workers}, or --workers-at on other machines"));
         }
     }
+}
+
+fn cores(plan: &Plan, limits: &MachineLimits, hits: &mut Hits) {
     if is_loopback(&plan.url) && plan.workers >= limits.cores {
         let text =
             format!("{} worker(s) and the server share {} core(s): each slows the other", plan.workers, limits.cores);

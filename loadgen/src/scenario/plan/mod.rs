@@ -16,6 +16,31 @@ pub use hits::{Hit, MachineLimits, Weight};
 /// Open files of a worker beside its connections: its outputs, timers, the server's `/proc`.
 const FILES_BESIDE_CONNECTIONS: u64 = 32;
 
+/// The processes that drive a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drivers {
+    /// How many; at least 1.
+    pub workers: u32,
+    /// Where they are.
+    pub place: Place,
+}
+
+/// Where workers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All on this machine.
+    SameMachine,
+    /// Each on a machine of its own, with limits like this one's.
+    OwnMachines,
+}
+
+impl Default for Drivers {
+    /// This process alone.
+    fn default() -> Self {
+        Self { workers: 1, place: Place::SameMachine }
+    }
+}
+
 /// What a scenario will do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
@@ -93,10 +118,10 @@ fn seconds_or_none<S: serde::Serializer>(duration: &Option<Duration>, serializer
 }
 
 impl Plan {
-    /// Works out what a checked scenario does, shared by so many workers, on a machine with these limits.
+    /// Works out what a checked scenario does, driven so, on a machine with these limits.
     #[must_use]
-    pub fn new(scenario: &Scenario, workers: u32, limits: &MachineLimits) -> Self {
-        let workers = workers.max(1);
+    pub fn new(scenario: &Scenario, drivers: Drivers, limits: &MachineLimits) -> Self {
+        let workers = drivers.workers.max(1);
         let members = members_per_room(scenario);
         let (all_members, owed_members) = fan_outs(scenario, &members);
         let phases: Vec<PhasePlan> = phases(scenario, all_members);
@@ -126,10 +151,10 @@ impl Plan {
             files_per_worker: u64::from(subscribers.div_ceil(workers))
                 + u64::from(scenario.publishers.count)
                 + FILES_BESIDE_CONNECTIONS,
-            ports_per_address: hits::ports_per_address(scenario),
+            ports_per_address: hits::ports_per_address(scenario, drivers),
             hits: Vec::new(),
         };
-        plan.hits = hits::find(scenario, &plan, limits);
+        plan.hits = hits::find(scenario, &plan, drivers.place, limits);
         plan
     }
 

@@ -7,7 +7,7 @@ fn scenario(text: &str) -> Scenario {
 }
 
 fn plan(text: &str) -> Plan {
-    Plan::new(&scenario(text), 1, &MachineLimits::default())
+    Plan::new(&scenario(text), Drivers::default(), &MachineLimits::default())
 }
 
 #[test]
@@ -28,7 +28,8 @@ fn rooms_are_filled_evenly_or_by_zipf() {
 #[test]
 fn arithmetic() {
     let plan = plan(
-        "[rooms]\ncount = 10\n[subscribers]\ncount = 1000\nconnects_per_second = 500\n[mix]\nstalled = 100\nslow = 100\n\
+        "[rooms]\ncount = 10\n[subscribers]\ncount = 1000\nconnects_per_second = 500\n\
+         [mix]\nstalled = 100\nslow = 100\n\
          [publishers]\ncount = 5\nrate_per_second = 20\n[payload]\nbytes = 100\nbytes_max = 140\n\
          [[phase]]\nname = 'w'\nkind = 'warm-up'\nduration = '2s'\n\
          [[phase]]\nname = 'm'\nduration = '5s'\nrate_per_second = 40\n",
@@ -94,9 +95,13 @@ fn limits_are_told_with_what_helps() {
 #[test]
 fn workers_share() {
     let scenario = scenario("[subscribers]\ncount = 30000\n");
-    let plan = Plan::new(&scenario, 2, &MachineLimits { open_files: 20_000, cores: 8, ..MachineLimits::default() });
+    let limits = MachineLimits { open_files: 20_000, cores: 8, ..MachineLimits::default() };
+    let plan = Plan::new(&scenario, Drivers { workers: 2, place: Place::SameMachine }, &limits);
     assert_eq!(plan.files_per_worker, 15_033);
     assert!(plan.hits.iter().all(|hit| hit.weight == Weight::Caution), "{:?}", plan.hits);
+    assert_eq!(plan.ports_per_address, 30_001);
+    let apart = Plan::new(&scenario, Drivers { workers: 2, place: Place::OwnMachines }, &limits);
+    assert_eq!(apart.ports_per_address, 15_001);
 }
 
 #[test]

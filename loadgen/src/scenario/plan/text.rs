@@ -26,7 +26,7 @@ impl Plan {
         row(out, "fan-out", &format!("{} deliveries owed per message", grouped(self.fan_out)))?;
         row(out, "total time", &format!("{} ({})", time(self.total), self.parts()))?;
         if let (Some(all), Some(measured)) = (self.deliveries, self.deliveries_measured) {
-            let text = format!("about {}, {} of them measured", grouped(all), grouped(measured));
+            let text = format!("about {}, {} of them measured", grouped(rough(all)), grouped(rough(measured)));
             row(out, "deliveries", &text)?;
         }
         row(out, "needs", &self.needs())?;
@@ -117,6 +117,12 @@ fn time(duration: Duration) -> String {
         (0, minutes, seconds) => format!("{minutes}m {seconds}s"),
         (hours, minutes, _) => format!("{hours}h {minutes}m"),
     }
+}
+
+/// Three digits: an estimate.
+fn rough(value: f64) -> f64 {
+    let unit = 10f64.powf((value.max(1.0).log10() - 2.0).floor()).max(1.0);
+    (value / unit).round() * unit
 }
 
 /// With commas between thousands; a digit behind the point only below 100.
