@@ -1,16 +1,16 @@
 //! What a run shows while it goes: one line every few seconds, or a view of the whole terminal.
 //!
-//! The run makes a [`Snapshot`] once a second and offers it with `try_send` to a channel of one place; a thread of its own
-//! shows it. A terminal that is slow or stands still thus costs the schedule nothing: the snapshot is dropped, and the next
-//! one has everything.
+//! The run makes a [`Snapshot`] once a second and offers it with `try_send` to a channel of one place; a thread of
+//! its own shows it. A terminal that is slow or stands still thus costs the schedule nothing: the snapshot is
+//! dropped, and the next one has everything.
 //!
 //! ```text
-//! run ── try_send(Snapshot), 1/s ──→ sync_channel(1) ──→ thread "live" ──→ plain line │ terminal view
+//! run ── try_send, 1/s ──→ sync_channel(1) ──→ thread "live" ──→ plain line │ terminal view
 //! ```
 //!
-//! Nothing here handles signals or keys. The terminal stays in its usual mode, so Ctrl-C sends SIGINT, which is the run's to
-//! handle; only the echo of what is typed shows until the next redraw. Whoever ends the process at once (a second Ctrl-C)
-//! calls [`restore`] before.
+//! Nothing here handles signals or keys. The terminal stays in its usual mode, so Ctrl-C sends SIGINT, which is the
+//! run's to handle; only the echo of what is typed shows until the next redraw. Whoever ends the process at once (a
+//! second Ctrl-C) calls [`restore`] before.
 
 mod plain;
 mod snapshot;

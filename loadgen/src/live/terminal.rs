@@ -1,7 +1,7 @@
 //! The terminal: taken for the view, given back whatever happens.
 //!
-//! No raw mode: Ctrl-C stays a signal. The screen of before comes back at the end, at a panic (also one that aborts: the
-//! hook runs before) and by [`restore`].
+//! No raw mode: Ctrl-C stays a signal. The screen of before comes back at the end, at a panic (also one that aborts:
+//! the hook runs before) and by [`restore`].
 
 use std::io::{self, Write};
 use std::sync::Once;
@@ -46,6 +46,10 @@ fn draw(turns: &Turns, out: &mut (dyn Write + Send)) -> io::Result<()> {
             Turn::New(snapshot) => (shown, came) = (*snapshot, Nanos::now()),
             Turn::Waited => {}
             Turn::End => return Ok(()),
+        }
+        // Somebody else gave the terminal back: it is no longer ours to draw on.
+        if !TAKEN.load(Ordering::Acquire) {
+            return Ok(());
         }
         let now = Nanos::now();
         if now.since(redrawn) >= REDRAW_EVERY {

@@ -1,7 +1,7 @@
 //! Comma-separated values (RFC 4180, a header first): a row per second of a run, or a row per run.
 //!
-//! Times are nanoseconds. A figure that does not exist (a percentile finer than the times allow, an unknown server) is an
-//! empty field.
+//! Times are nanoseconds. A figure that does not exist (a percentile finer than the times allow, an unknown server)
+//! is an empty field.
 
 use std::io::{self, Write};
 

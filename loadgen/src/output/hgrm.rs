@@ -1,5 +1,5 @@
-//! The percentile spectrum as text, as HdrHistogram's `outputPercentileDistribution` prints it and its plotters read it.
-//! Values are milliseconds.
+//! The percentile spectrum as text, as HdrHistogram's `outputPercentileDistribution` prints it and its plotters read
+//! it. Values are milliseconds.
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! HdrHistogram's interval log, version 1.3 with V2 histograms: what `HistogramLogAnalyzer`, `HistogramLogProcessor` and the
-//! like read. Times in the histograms are nanoseconds, the maximum beside them milliseconds.
+//! HdrHistogram's interval log, version 1.3 with V2 histograms: what `HistogramLogAnalyzer`, `HistogramLogProcessor`
+//! and the like read. Times in the histograms are nanoseconds, the maximum beside them milliseconds.
 //!
 //! Per second `Tag=latency`; per phase `Tag=phase:NAME:latency`, `…:latency_with_losses`, `…:lateness`, `…:spread`,
 //! `…:completion`; for the measured phases together `Tag=total:…`. A reader without tags in mind would add phases and

@@ -3,13 +3,13 @@
 //! | field | what it is |
 //! | --- | --- |
 //! | `schema` | [`crate::outcome::SCHEMA`]; raised when a field changes its meaning or goes, not when one is added |
-//! | `loadgen`, `run_id`, `started`, `workers`, `interrupted` | who measured, when (RFC 3339, UTC), how many processes |
+//! | `loadgen`, `run_id`, `started`, `workers`, `interrupted` | who, when (RFC 3339, UTC), how many processes |
 //! | `scenario` | what was run, as in its TOML file; durations as `"2s"` |
 //! | `machine` | `facts` by name, their hash `class`, `calibration` by name |
 //! | `validity` | `problems` (none: valid) and `warnings`, sentences |
 //! | `total` | figures of the measured phases together |
 //! | `phases[]` | `name`, `kind`, `rate_per_second` (null: closed loop), `start_s`, `figures` |
-//! | `seconds[]` | `at_s`, `phase` (also `ramp`, `tail`), counts, `latency`, `server_cpu` (null: unknown), `generator_cpu` |
+//! | `seconds[]` | `at_s`, `phase` (also `ramp`, `tail`), counts, `latency`, `server_cpu` (or null), `generator_cpu` |
 //! | `audit` | what became of every delivery owed, all phases |
 //! | `connections` | `wanted`, `connected_max`, `established`, `resumed`; `failed` and `lost` by kind |
 //! | `server` | CPU, memory and counters of the server; null if it could not be looked at |
@@ -17,13 +17,14 @@
 //! | `thresholds[]` | `metric`, `bound`, `actual`, `met` |
 //!
 //! Figures (`total`, `phases[].figures`) are `seconds`, `published`, `deliveries`, `deliveries_per_second`,
-//! `bytes_per_second`, `lost`, and distributions: `latency` (due time to receipt), `latency_with_losses` (lost ones at the
-//! arrival timeout), `lateness` (due to sent: the generator's own), `spread` (first to last subscriber), `completion` (due to
-//! last subscriber), `connect`, `handshake`, `resume`.
+//! `bytes_per_second`, `lost`, and distributions: `latency` (due time to receipt), `latency_with_losses` (lost ones
+//! at the arrival timeout), `lateness` (due to sent: the generator's own), `spread` (first to last subscriber),
+//! `completion` (due to last subscriber), `connect`, `handshake`, `resume`.
 //!
-//! A distribution is `count`, `min_ns`, `mean_ns`, `p50_ns`, `p90_ns`, `p99_ns`, `p999_ns`, `p9999_ns`, `p99999_ns`, `max_ns`
-//! and `v2`: the whole HdrHistogram (V2 with deflate, base64; empty if `count` is 0). A percentile says no more than its
-//! number of times allows: with fewer than 1,000, `p999_ns` is the maximum. Merge and compare only `v2`.
+//! A distribution is `count`, `min_ns`, `mean_ns`, `p50_ns`, `p90_ns`, `p99_ns`, `p999_ns`, `p9999_ns`, `p99999_ns`,
+//! `max_ns` and `v2`: the whole HdrHistogram (V2 with deflate, base64; empty if `count` is 0). A percentile says no
+//! more than its number of times allows: with fewer than 1,000, `p999_ns` is the maximum. Merge and compare only
+//! `v2`.
 
 use std::io::{self, Write};
 

@@ -14,8 +14,7 @@ fn three_digits(value: f64) -> String {
 fn scaled(value: f64, limit: f64, scales: &[(f64, &str)]) -> String {
     let fits = |(divisor, _): &&(f64, &str)| (value / divisor).abs() < limit;
     let (divisor, unit) = scales.iter().find(fits).or_else(|| scales.last()).copied().unwrap_or((1.0, ""));
-    let space = if unit.is_empty() { "" } else { " " };
-    format!("{}{space}{unit}", three_digits(value / divisor))
+    format!("{} {unit}", three_digits(value / divisor))
 }
 
 /// A time: `812 ns`, `1.23 ms`, `2.50 s`.
@@ -60,7 +59,10 @@ pub fn bytes(value: f64) -> String {
 /// Bytes per second, as networks count: `38.4 MB/s`.
 #[must_use]
 pub fn bytes_per_second(value: f64) -> String {
-    scaled(value, 999.5, &[(1.0, "B/s"), (1e3, "kB/s"), (1e6, "MB/s"), (1e9, "GB/s")])
+    if value.abs() < 999.5 {
+        return format!("{value:.0} B/s");
+    }
+    scaled(value, 999.5, &[(1e3, "kB/s"), (1e6, "MB/s"), (1e9, "GB/s")])
 }
 
 /// A count, digits in groups: `2,999,000`.
@@ -147,6 +149,7 @@ mod tests {
         assert_eq!(bytes(284.0), "284 B");
         assert_eq!(bytes(1.5 * 1024.0 * 1024.0), "1.50 MiB");
         assert_eq!(bytes_per_second(38.4e6), "38.4 MB/s");
+        assert_eq!(bytes_per_second(0.0), "0 B/s");
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_000), "1,000");

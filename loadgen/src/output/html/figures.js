@@ -25,7 +25,9 @@ const bytes = known((value) =>
     ? `${value.toFixed(0)} B`
     : scaled(value, 999.5, [[1024, "KiB"], [1024 ** 2, "MiB"], [1024 ** 3, "GiB"]]));
 const bytesPerSecond = known((value) =>
-  scaled(value, 999.5, [[1, "B/s"], [1e3, "kB/s"], [1e6, "MB/s"], [1e9, "GB/s"]]));
+  Math.abs(value) < 999.5
+    ? `${value.toFixed(0)} B/s`
+    : scaled(value, 999.5, [[1e3, "kB/s"], [1e6, "MB/s"], [1e9, "GB/s"]]));
 const cores = known((value) => `${value.toFixed(2)} cores`);
 const share = known((part) => {
   const percent = part * 100;

@@ -78,7 +78,7 @@ const timeCharts = () => [
   }),
   overTime({
     title: "Messages per second", show: perSecond, axis: compact,
-    metrics: [{ name: "published", points: column("published_per_s") }],
+    metrics: [{ name: "published", points: column("published_per_s") }, { name: "asked", points: asked }],
   }),
   overTime({
     title: "Connections", show: count, axis: compact,
@@ -89,6 +89,13 @@ const timeCharts = () => [
     metrics: [{ name: "server", points: column("server_cpu") }, { name: "generator", points: column("generator_cpu") }],
   }),
 ];
+
+// What the schedule asked for in each second; nothing in a closed loop.
+const asked = (run) => run.columns.at_s.map((at) => {
+  const middle = at + run.columns.step_s / 2;
+  const band = run.bands.find(({ from_s: from, to_s: to }) => from <= middle && middle < to);
+  return [middle, run.phases.find((phase) => phase.name === band?.name)?.asked_per_second ?? null];
+});
 
 // A line along zero says nothing.
 const errors = (run) => (run.columns.errors.some((one) => one > 0)
