@@ -9,6 +9,7 @@ use crate::outcome::{Audit, Connections, Figures, GeneratorUse, Machine, Run, Se
 use crate::output::quantile::SHOWN;
 use crate::output::text::{self, Colour};
 use crate::output::timeline::{self, Band};
+use crate::thresholds::measured;
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPTS: [&str; 4] =
@@ -74,7 +75,7 @@ struct Shown<'a> {
     workers: u32,
     interrupted: bool,
     validity: &'a Validity,
-    thresholds: &'a [ThresholdOutcome],
+    thresholds: Vec<ThresholdShown<'a>>,
     asked_per_second: Option<f64>,
     total: FiguresShown,
     phases: Vec<PhaseShown<'a>>,
@@ -86,6 +87,22 @@ struct Shown<'a> {
     generator: &'a GeneratorUse,
     machine: &'a Machine,
     scenario: String,
+}
+
+#[derive(Serialize)]
+struct ThresholdShown<'a> {
+    metric: &'a str,
+    bound: &'a str,
+    met: bool,
+    /// With its unit.
+    measured: String,
+}
+
+impl<'a> ThresholdShown<'a> {
+    fn of(outcome: &'a ThresholdOutcome) -> Self {
+        let ThresholdOutcome { metric, bound, met, .. } = outcome;
+        Self { metric, bound, met: *met, measured: measured(outcome) }
+    }
 }
 
 #[derive(Serialize)]
@@ -154,7 +171,7 @@ impl<'a> Shown<'a> {
             workers: run.workers,
             interrupted: run.interrupted,
             validity: &run.validity,
-            thresholds: &run.thresholds,
+            thresholds: run.thresholds.iter().map(ThresholdShown::of).collect(),
             asked_per_second: text::asked_per_second(run),
             total: FiguresShown::of(&run.total),
             phases: run.phases.iter().map(phase).collect(),
