@@ -40,7 +40,7 @@ pub use engine::{Engine, StartError};
 
 // Let connections in.
 #[doc(inline)]
-pub use engine::{AdmissionError, Adoption, JoinError, Permit, RoomsFull};
+pub use engine::{AdmissionError, Adoption, JoinError, Joins, NotJoined, Permit, RoomsFull};
 
 // Publish.
 #[doc(inline)]

@@ -13,9 +13,24 @@
 //! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent. And
 //! the generator judges itself: a run in which it was late or busy is invalid, not slow.
 
+pub mod adapter;
+pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod exit;
+pub mod fan_out;
+pub mod ledger;
 pub mod live;
+pub mod machine;
+pub mod metrics_page;
+pub mod nearest;
 pub mod outcome;
 pub mod output;
+pub mod payload;
+pub mod record;
 pub mod scenario;
+pub mod schedule;
+pub mod seats;
+pub mod seed;
+pub mod stamp;
+pub mod thresholds;

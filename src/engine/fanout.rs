@@ -52,11 +52,11 @@ impl<S: Socket> Shard<S> {
             }
             Queued::No | Queued::Gathering => {}
         }
-        room.queued = Queued::Running;
+        room.start(self.now);
         self.running.push_back(number);
     }
 
-    /// Rooms whose time to gather has passed.
+    /// Rooms whose time to gather, or to rest, has passed.
     pub(crate) fn gathered(&mut self) {
         while let Some(std::cmp::Reverse((at, number))) = self.gathering.peek().copied() {
             if at > self.now {
@@ -67,7 +67,7 @@ impl<S: Socket> Shard<S> {
             // now.
             let due = |room: &&mut LocalRoom| room.queued == Queued::Gathering && room.not_before <= at;
             if let Some(room) = self.rooms.get_mut(number).filter(due) {
-                room.queued = Queued::Running;
+                room.start(self.now);
                 self.running.push_back(number);
             }
         }
@@ -83,10 +83,14 @@ impl<S: Socket> Shard<S> {
             if room.queued != Queued::Running {
                 continue;
             }
-            if room.lap.is_running() {
-                self.running.push_back(number);
-            } else {
+            if !room.lap.is_running() {
                 self.lap_ended(number);
+            } else if let Some(rest) = room.rest(self.now) {
+                room.queued = Queued::Gathering;
+                room.not_before = self.now.after(rest);
+                self.gathering.push(std::cmp::Reverse((room.not_before, number)));
+            } else {
+                self.running.push_back(number);
             }
         }
     }
@@ -176,8 +180,7 @@ impl<S: Socket> Shard<S> {
     /// A lap is over: the ring may be renumbered, and what arrived meanwhile begins to gather.
     fn lap_ended(&mut self, number: u32) {
         let Some(room) = self.rooms.get_mut(number) else { return };
-        room.queued = Queued::No;
-        room.not_before = self.now.after(room.settings.coalesce);
+        room.end(self.now);
         self.renumber(number);
         let Some(room) = self.rooms.get_mut(number) else { return };
         room.begin_next();

@@ -159,11 +159,15 @@ impl<S> Sender<S> {
         Some(Slot { sender: self, permit })
     }
 
-    /// A place in the command queue, if there is one now.
-    #[cfg(test)]
-    pub(crate) fn try_reserve(&self) -> Option<Slot<'_, S>> {
-        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+    /// A place in the command queue for a command that carries `len_bytes`, if there is one now.
+    pub(crate) fn try_reserve(&self, len_bytes: usize) -> Option<Slot<'_, S>> {
+        let permit = Arc::clone(&self.slots).try_acquire_many_owned(self.slots_for(len_bytes)).ok()?;
         Some(Slot { sender: self, permit })
+    }
+
+    /// After [`Slot::send_silently`].
+    pub(crate) fn ring(&self) {
+        self.peer.ring();
     }
 
     /// A long payload counts as several commands, so that the queue's bytes are bounded as well.
@@ -190,8 +194,15 @@ impl<S> Sender<S> {
 impl<S> Slot<'_, S> {
     /// Puts `command` into its place. The command comes back if the shard has ended.
     pub(crate) fn send(self, command: Command<S>) -> Result<(), Command<S>> {
+        let sender = self.sender;
+        let sent = self.send_silently(command);
+        sender.ring();
+        sent
+    }
+
+    /// The same, but a sleeping shard learns of it only by [`Sender::ring`].
+    pub(crate) fn send_silently(self, command: Command<S>) -> Result<(), Command<S>> {
         let sent = self.sender.commands.try_send((command, self.permit));
-        self.sender.peer.bell.ring();
         sent.map_err(|error| error.into_inner().0)
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Lap {
     /// The clock of the marks: forward by one for a place visited, back by one for a place added and for one to be
     /// visited again.
     visits: i64,
+    /// Places visited since the lap began or the last turn of the ring ended.
+    turned: usize,
     /// What is still to be offered to somebody, oldest first.
     marks: VecDeque<Mark>,
 }
@@ -74,7 +76,7 @@ impl Lap {
         if self.marks.is_empty() {
             self.next = if self.next < places { self.next } else { 0 };
             self.start = self.next;
-            (self.served, self.rewound, self.visits) = (0, 0, 0);
+            (self.served, self.rewound, self.visits, self.turned) = (0, 0, 0, 0);
         } else if self.may_rewind(places) {
             self.next = self.start;
             self.visits -= signed(self.served);
@@ -104,6 +106,17 @@ impl Lap {
         self.next = if self.next + 1 == places { 0 } else { self.next + 1 };
         self.served += 1;
         self.visits += 1;
+        self.turned += 1;
+    }
+
+    /// Whether a whole turn of the ring has ended, with something left: publications that arrived during it. Told once
+    /// a turn.
+    pub(crate) fn take_turn(&mut self, places: usize) -> Option<u32> {
+        if self.turned < places || self.marks.is_empty() {
+            return None;
+        }
+        self.turned = 0;
+        Some(self.marks.iter().map(|mark| mark.appended.count).sum())
     }
 
     /// A place was added at the end of the ring: everything outstanding takes one visit more.

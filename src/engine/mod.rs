@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! admission · directory        may it come in; which room
-//! command · inbox              how anything reaches a shard
+//! joins · command · inbox      how anything reaches a shard
 //! shard                        one turn of the loop: start reading here
 //! membership · heartbeat      a connection comes, stays
 //! ending · drain              and goes
@@ -29,6 +29,7 @@ mod heartbeat;
 mod home;
 mod inbound;
 mod inbox;
+mod joins;
 mod lap;
 mod membership;
 mod metrics;
@@ -46,4 +47,5 @@ pub use admission::{AdmissionError, Permit};
 pub use command::{Drain, Drained, Published};
 pub use directory::RoomsFull;
 pub use handle::{Adoption, Engine, JoinError, PublishError, StartError, Totals};
+pub use joins::{Joins, NotJoined};
 pub use metrics::{Counter, Counts, Latencies, Snapshot};

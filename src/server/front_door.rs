@@ -1,7 +1,5 @@
-//! Where connections come in: accept, read the head of the first request, and pass the socket on, to a shard or to
-//! HTTP.
-//!
-//! Runs on the control runtime, so a storm of connections costs the shards nothing but the joins themselves.
+//! What follows an accept if the first look at the socket did not suffice: read the head of the first request, and pass
+//! the socket on, to a shard or to HTTP. A task of the control runtime each.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shardcast::engine::{AdmissionError, Adoption, Engine, JoinError, Permit};
+use shardcast::engine::{Adoption, Engine, JoinError, Permit};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::config::Config;
 use super::handshake::{Head, HeadLimits, Refusal, judge};
 use super::http;
-use super::spare_file::SpareFile;
 
 /// Bytes that a request's head usually needs.
 const HEAD_BYTES_USUAL: usize = 1_024;
@@ -27,9 +24,6 @@ const REFUSAL_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes that a refused client may still send while it reads why.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
-
-/// Between an accept that failed for a reason of the connection's own and the next.
-const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(1);
 
 /// What the front door counts; each only grows.
 #[derive(Debug, Default)]
@@ -61,6 +55,13 @@ impl Door {
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow()
     }
+
+    /// What has arrived of a request's head.
+    pub(crate) fn judge(&self, bytes: &[u8]) -> Head {
+        let handshake = &self.config.handshake;
+        let limits = HeadLimits { bytes_max: handshake.header_bytes_max, fields_max: handshake.header_fields_max };
+        judge(bytes, limits, &self.config.allowed_origins)
+    }
 }
 
 /// Which listener a request came to.
@@ -82,69 +83,18 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Accepts until the server begins to end. Never spins, never dies: see [`SpareFile`].
-pub(crate) async fn run(listener: TcpListener, reach: Reach, mut door: Door) {
-    let mut spare = SpareFile::new();
-    let mut draining = door.draining.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = draining.wait_for(|draining| *draining) => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                spare.accepted();
-                welcome(stream, peer, reach, &mut door);
-            }
-            Err(error) if is_out_of_files(&error) => {
-                count(&door.counts.out_of_files);
-                if spare.first_in_a_row() {
-                    tracing::warn!(%error, "no file left for a connection: raise the open files limit (ulimit -n)");
-                }
-                spare.shed(&listener).await;
-            }
-            // The connection was gone before it was accepted (accept(2), "Error handling"), or a firewall forbids it:
-            // that may last, hence the pause.
-            Err(error) => {
-                tracing::debug!(%error, "accept");
-                tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn status_of(error: &AdmissionError) -> u16 {
-    if matches!(error, AdmissionError::ConnectionsPerAddress { .. }) { 429 } else { 503 }
-}
-
-fn is_out_of_files(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS, rustix::io::Errno::NOMEM]
-        .iter()
-        .any(|errno| code == Some(errno.raw_os_error()))
-}
-
-fn welcome(stream: TcpStream, peer: SocketAddr, reach: Reach, door: &mut Door) {
-    count(&door.counts.accepted);
-    match door.engine.admit(Some(peer.ip())) {
-        Ok(permit) => {
-            let door = door.clone();
-            tokio::spawn(async move { first_request(stream, permit, reach, door).await });
-        }
-        Err(error) => {
-            count(&door.counts.refused_limit);
-            // No task for whoever is one too many: what the empty send buffer takes at once is the answer. Not through
-            // the runtime: it has not been told yet that the socket takes anything.
-            let answer = Refusal::new(status_of(&error), error.to_string()).to_bytes();
-            stream.into_std().and_then(|mut stream| io::Write::write(&mut stream, &answer)).ok();
-        }
-    }
-}
-
 /// Reads the head of the first request and passes the socket on.
-async fn first_request(mut stream: TcpStream, permit: Permit, reach: Reach, door: Door) {
+pub(crate) async fn first_request(
+    stream: std::net::TcpStream,
+    read: Vec<u8>,
+    permit: Permit,
+    reach: Reach,
+    door: Door,
+) {
+    // An error: the runtime is ending.
+    let Ok(mut stream) = TcpStream::from_std(stream) else { return };
     let timeout = door.config.handshake.timeout;
-    let Ok(read) = tokio::time::timeout(timeout, read_head(&stream, &door)).await else {
+    let Ok(read) = tokio::time::timeout(timeout, read_head(&stream, read, &door)).await else {
         count(&door.counts.timed_out);
         // It has had its time: none is left to wait until it has read the answer.
         let answer = Refusal::new(408, "no request in time, see handshake.timeout").to_bytes();
@@ -158,13 +108,7 @@ async fn first_request(mut stream: TcpStream, permit: Permit, reach: Reach, door
         Head::Accepted { room, echo, answer, len_bytes } => {
             bytes.drain(..len_bytes);
             let Ok(stream) = stream.into_std() else { return };
-            let adoption = Adoption { stream, unread: bytes, greeting: answer, room, echo };
-            if let Err((refusal, Some(stream))) = join(&door, adoption, permit).await {
-                count(&door.counts.refused_handshake);
-                if let Ok(mut stream) = TcpStream::from_std(stream) {
-                    stream.write_all(&refusal.to_bytes()).await.ok();
-                }
-            }
+            join(&door, Adoption { stream, unread: bytes, greeting: answer, room, echo }, permit).await;
         }
         Head::Refused(refusal) => {
             count(&door.counts.refused_handshake);
@@ -177,22 +121,40 @@ async fn first_request(mut stream: TcpStream, permit: Permit, reach: Reach, door
     }
 }
 
-async fn join(door: &Door, adoption: Adoption, permit: Permit) -> Result<(), (Refusal, Option<std::net::TcpStream>)> {
-    if door.is_draining() {
-        return Err((Refusal::new(503, "the server is restarting"), Some(adoption.stream)));
+/// Makes a client a member, or says why not.
+pub(crate) async fn join(door: &Door, adoption: Adoption, permit: Permit) {
+    let (refusal, stream) = if door.is_draining() {
+        (Refusal::new(503, RESTARTING), Some(adoption.stream))
+    } else {
+        let Err((error, stream)) = door.engine.join(adoption, permit).await else { return };
+        (refusal_of(&error), stream)
+    };
+    count(&door.counts.refused_handshake);
+    if let Some(stream) = stream
+        && let Ok(mut stream) = TcpStream::from_std(stream)
+    {
+        stream.write_all(&refusal.to_bytes()).await.ok();
     }
-    // Kept to answer a refusal with; a handle to the same socket.
-    door.engine.join(adoption, permit).await.map_err(|(error, stream)| {
-        let status = if matches!(error, JoinError::Rooms(_) | JoinError::Ended) { 503 } else { 500 };
-        (Refusal::new(status, error.to_string()), stream)
-    })
 }
 
-/// Reads until the head can be judged. An error: the stream ended first.
-async fn read_head(stream: &TcpStream, door: &Door) -> io::Result<(Vec<u8>, Head)> {
-    let handshake = &door.config.handshake;
-    let limits = HeadLimits { bytes_max: handshake.header_bytes_max, fields_max: handshake.header_fields_max };
-    let mut bytes = Vec::with_capacity(HEAD_BYTES_USUAL);
+/// What a client that comes during a drain is told.
+const RESTARTING: &str = "the server is restarting";
+
+/// What a client that cannot become a member is told.
+pub(crate) fn refusal_of(error: &JoinError) -> Refusal {
+    let status = if matches!(error, JoinError::Rooms(_) | JoinError::Ended) { 503 } else { 500 };
+    Refusal::new(status, error.to_string())
+}
+
+/// Reads until the head can be judged, behind the `bytes` that were read before. An error: the stream ended first.
+async fn read_head(stream: &TcpStream, mut bytes: Vec<u8>, door: &Door) -> io::Result<(Vec<u8>, Head)> {
+    if !bytes.is_empty() {
+        match door.judge(&bytes) {
+            Head::Partial => {}
+            head => return Ok((bytes, head)),
+        }
+    }
+    bytes.reserve(HEAD_BYTES_USUAL);
     loop {
         stream.readable().await?;
         match stream.try_read_buf(&mut bytes) {
@@ -201,7 +163,7 @@ async fn read_head(stream: &TcpStream, door: &Door) -> io::Result<(Vec<u8>, Head
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        match judge(&bytes, limits, &door.config.allowed_origins) {
+        match door.judge(&bytes) {
             Head::Partial => {}
             head => return Ok((bytes, head)),
         }

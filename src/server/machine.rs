@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// A listener's queue of connections that wait to be accepted: what is asked for, and what `somaxconn` should allow.
-pub(crate) const BACKLOG: u32 = 4_096;
+pub(crate) const BACKLOG: i32 = 4_096;
 
 /// Fewer open files than this are few for a server of rooms.
 const FILES_WANTED: u64 = 100_000;
@@ -55,7 +55,7 @@ impl Machine {
             format!("open files   {files}")
         });
         if let Some(somaxconn) = self.somaxconn {
-            lines.push(if somaxconn < BACKLOG {
+            lines.push(if somaxconn < BACKLOG.unsigned_abs() {
                 format!(
                     "somaxconn    {somaxconn}, a storm of connections overflows it; more: \
                      sysctl -w net.core.somaxconn={BACKLOG}"

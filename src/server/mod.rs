@@ -1,5 +1,6 @@
 //! The control path: everything that the binary adds to the engine.
 
+mod accept;
 pub(crate) mod cli;
 pub(crate) mod config;
 mod front_door;

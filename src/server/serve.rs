@@ -1,19 +1,20 @@
 //! Runs the server until it is told to stop: `serve` as a story.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use shardcast::engine::settings::Pinning;
 use shardcast::engine::{Drain, Drained, Engine};
-use tokio::net::{TcpListener, TcpSocket};
+use socket2::{Domain, Socket, Type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::accept::Gate;
 use super::config::Config;
-use super::front_door::{self, Door, DoorCounts, Reach};
+use super::front_door::{Door, DoorCounts};
 use super::machine::{self, BACKLOG, Machine};
 
 /// The drain did not get every connection closed in order.
@@ -43,25 +44,21 @@ fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         config.files_reserved + shards * FILES_PER_SHARD + config.listen.len() * FILES_PER_LISTENER + FILES_OF_PROCESS;
     let limits = &mut config.engine.limits;
     limits.connections_max = limits.connections_max.min(machine.connections_max(reserved));
-    let pinning = config.engine.pinning;
+    let shards_to_avoid = if config.engine.pinning == Pinning::Cores { shards } else { 0 };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads((machine.cores / 4).max(1))
         .thread_name("control")
-        .on_thread_start(move || {
-            if pinning == Pinning::Cores {
-                machine::leave_cores_to_shards(shards);
-            }
-        })
+        .on_thread_start(move || machine::leave_cores_to_shards(shards_to_avoid))
         .enable_all()
         .build()
         .context("the control runtime cannot be started")?;
-    let code = runtime.block_on(serve_until_told(config, machine))?;
+    let code = runtime.block_on(serve_until_told(config, machine, shards_to_avoid))?;
     // Requests that are still being answered are not worth waiting for.
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn serve_until_told(config: Config, machine: Machine) -> anyhow::Result<ExitCode> {
+async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usize) -> anyhow::Result<ExitCode> {
     // Before anything is announced: from then on a signal means a drain.
     let mut signals = Signals::new().context("signals cannot be handled")?;
     let listeners = listen(&config.listen)?;
@@ -72,7 +69,8 @@ async fn serve_until_told(config: Config, machine: Machine) -> anyhow::Result<Ex
         Door { engine: engine.clone(), config: Arc::clone(&config), counts: Arc::new(DoorCounts::default()), draining };
     announce(&listeners, &engine, &machine, &config)?;
     for (listener, address) in listeners {
-        tokio::spawn(front_door::run(listener, Reach::of(address), door.clone()));
+        let gate = Gate::new(listener, door.clone()).with_context(|| format!("cannot accept on {address}"))?;
+        open(gate, shards_to_avoid).context("no thread for a listener")?;
     }
     let mut watched = engine_end(&engine);
     let code = tokio::select! {
@@ -163,14 +161,24 @@ fn is_no_such_address(error: &io::Error) -> bool {
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         // [::] beside 0.0.0.0: each listener has its own family.
-        socket2::SockRef::from(&socket).set_only_v6(true)?;
+        socket.set_only_v6(true)?;
     }
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Starts a listener's thread. It ends with the process, or when the server begins to end.
+fn open(gate: Gate, shards_to_avoid: usize) -> io::Result<()> {
+    let run = move || {
+        machine::leave_cores_to_shards(shards_to_avoid);
+        gate.run();
+    };
+    std::thread::Builder::new().name("door".to_owned()).spawn(run).map(drop)
 }
 
 /// Says where to go and what was found, to standard output.

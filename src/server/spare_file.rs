@@ -6,11 +6,9 @@
 //! waiting in the kernel's queue. Then the accept loop pauses, longer each time, at most [`PAUSE_MAX`].
 
 use std::fs::File;
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use mio::net::TcpListener;
 
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// So that a recovery is noticed within a second.
@@ -38,19 +36,17 @@ impl SpareFile {
         self.pause == PAUSE_MIN
     }
 
-    /// An accept failed for want of a file: refuses one connection, if one is waiting, and pauses.
-    pub(crate) async fn shed(&mut self, listener: &TcpListener) {
+    /// An accept failed for want of a file: refuses one connection, if one is waiting. How long to pause before the
+    /// next accept.
+    pub(crate) fn shed(&mut self, listener: &TcpListener) -> Duration {
         if self.file.take().is_some() {
-            // One look: the connection that could not be accepted is still waiting.
-            poll_fn(|context| {
-                drop(listener.poll_accept(context));
-                Poll::Ready(())
-            })
-            .await;
+            // The connection that could not be accepted is still waiting.
+            drop(listener.accept());
         }
         self.file = open();
-        tokio::time::sleep(self.pause).await;
+        let pause = self.pause;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
+        pause
     }
 }
 

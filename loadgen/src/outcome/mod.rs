@@ -247,8 +247,8 @@ pub struct ThresholdOutcome {
     pub metric: String,
     /// The bound, as in the scenario.
     pub bound: String,
-    /// What was measured, in the metric's unit.
-    pub actual: f64,
+    /// What was measured, in the metric's unit; none if nothing of the kind was, and then the bound is not met.
+    pub actual: Option<f64>,
     /// Whether it holds.
     pub met: bool,
 }

@@ -173,7 +173,7 @@ impl Fabricated {
             thresholds: vec![ThresholdOutcome {
                 metric: "latency.p99".to_owned(),
                 bound: "<= 20ms".to_owned(),
-                actual: p99_ms,
+                actual: Some(p99_ms),
                 met: p99_ms <= 20.0,
             }],
             interrupted: false,

@@ -3,6 +3,12 @@
 //! The doc comment of a field is its help: [`fields`] holds the same sentence for the command line, and a test compares
 //! the two sets of names.
 
+pub mod check;
+pub mod fields;
+pub mod load;
+pub mod overrides;
+pub mod plan;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -60,8 +66,13 @@ pub struct Target {
     pub hello_answers: u32,
     /// Adapter `template`: a publication; `{room}` and `{payload}` (JSON-escaped) are replaced.
     pub publish_template: Option<String>,
+    /// Adapter `template`: a delivery, where it differs from a publication; `{any}` stands for whatever is there.
+    /// Frames of another shape are then no deliveries.
+    pub delivery_template: Option<String>,
     /// Adapter `pusher`: the application's key, part of the path `/app/KEY`.
     pub app_key: Option<String>,
+    /// Adapter `pusher`: the application's secret. It signs private channels and posts to `…/events`.
+    pub app_secret: Option<String>,
 }
 
 /// How rooms are joined and published to.
@@ -302,7 +313,9 @@ impl Default for Target {
             hello: None,
             hello_answers: 0,
             publish_template: None,
+            delivery_template: None,
             app_key: None,
+            app_secret: None,
         }
     }
 }

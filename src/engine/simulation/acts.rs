@@ -117,7 +117,7 @@ impl World {
         let wire = Arc::new(Mutex::new(wire));
         let (terms, node) = (self.terms(name), &self.nodes[shard]);
         let frozen = self.nodes.iter().any(|node| node.frozen_until > self.now);
-        let Some(slot) = node.sender.try_reserve() else { return };
+        let Some(slot) = node.sender.try_reserve(0) else { return };
         let Ok(room) = self.directory.join(&self.names[name]) else { return };
         let echo = if self.random.one_in(5) { Echo::Off } else { Echo::On };
         let who = Identity {
@@ -157,7 +157,7 @@ impl World {
         let Some(room) = self.directory.get(&self.names[name]) else { return };
         let by = OUTSIDE + u32::try_from(name).expect("few");
         for _ in 0..self.random.pick(&[1, 1, 3, 20]) {
-            let Some(slot) = self.nodes[room.home].sender.try_reserve() else { return };
+            let Some(slot) = self.nodes[room.home].sender.try_reserve(0) else { return };
             let id = Id { by, number: self.outside[name] };
             self.outside[name] += 1;
             let (tell, reply) = oneshot::channel();

@@ -27,14 +27,14 @@ impl World {
             client.draining = Some(code);
         }
         for number in 0..self.nodes.len() {
-            while self.nodes[number].sender.try_reserve().is_none() {
+            while self.nodes[number].sender.try_reserve(0).is_none() {
                 self.now = self.now.after(Duration::from_millis(300));
                 self.tend();
                 for number in self.runnable() {
                     self.turn(number, None);
                 }
             }
-            let slot = self.nodes[number].sender.try_reserve().expect("there was one");
+            let slot = self.nodes[number].sender.try_reserve(0).expect("there was one");
             let (tell, drained) = oneshot::channel();
             assert!(slot.send(Command::Drain(Drain { spread, code }, tell)).is_ok(), "the shard has not ended");
             self.drains.push(drained);

@@ -182,7 +182,8 @@ pub(super) fn thresholds(run: &Run, page: &mut Page<'_>) -> io::Result<()> {
     }
     page.plain("")?;
     for threshold in &run.thresholds {
-        let text = format!("{} {}, measured {}", threshold.metric, threshold.bound, significant(threshold.actual));
+        let actual = threshold.actual.map_or_else(|| "nothing of the kind".to_owned(), significant);
+        let text = format!("{} {}, measured {actual}", threshold.metric, threshold.bound);
         match threshold.met {
             true => page.marked(Tone::Good, "   met", &text)?,
             false => page.marked(Tone::Bad, "missed", &text)?,

@@ -1,0 +1,602 @@
+//! The paired procedure: base and candidate run one right after the other, in random order, so that what the machine
+//! does meanwhile falls on both.
+//!
+//! ```text
+//! k pairs ──┬─ ok ────────────────────────────────────────────────→ ok
+//!           ├─ inconclusive → k more, once ──┬─ ok ───────────────→ ok
+//!           │                                ├─ inconclusive ─────→ inconclusive
+//!           └─ regression ───────────────────┴→ as many fresh pairs, in the other order
+//!                                                ├─ regression ───→ regression
+//!                                                └─ otherwise ────→ inconclusive
+//! ```
+//!
+//! Nobody looks at figures before all pairs of a stage have run: stopping when it looks good finds what it looks for.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+
+use super::metrics::Role;
+use super::validity;
+use super::verdict::{Judgement, Pair, Rules, Verdict, overall};
+use crate::outcome::Run;
+
+/// Probability of a false alarm that the first judgement may spend (two-sided) …
+const ALPHA_FIRST: f64 = 0.04;
+/// … and the second, of twice as many pairs.
+const ALPHA_DOUBLED: f64 = 0.01;
+/// What the confirmation may spend: it is a new question, asked of fresh pairs about few metrics.
+const ALPHA_CONFIRMATION: f64 = 0.05;
+/// How often an invalid run is repeated.
+const REPEATS_MAX: u32 = 3;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// What it is compared with.
+    Base,
+    /// What is judged.
+    Candidate,
+}
+
+impl Side {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Candidate => "candidate",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Base => Self::Candidate,
+            Self::Candidate => Self::Base,
+        }
+    }
+}
+
+/// Why a run could not be made.
+pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the scenario against a side, each time with a fresh server.
+pub trait Bench {
+    /// One run. What the seed decides must be the same for both sides.
+    ///
+    /// # Errors
+    /// If the server could not be started or reached. It counts as an invalid run.
+    fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError>;
+}
+
+/// Which part of the procedure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageKind {
+    /// The first k pairs.
+    First,
+    /// They did not suffice: k more, judged together.
+    Doubled,
+    /// They said regression: fresh ones in the other order.
+    Confirmation,
+}
+
+/// One run, as it is told to whoever watches. No figures: see the module.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// Of which part of the procedure.
+    pub stage: StageKind,
+    /// Of which pair, from 1.
+    pub pair: usize,
+    /// Of how many in this stage.
+    pub pairs: usize,
+    /// Of what.
+    pub side: Side,
+    /// How often it was repeated.
+    pub repeat: u32,
+    /// The run; none if it could not be made.
+    pub run: Option<&'a Run>,
+    /// Why it cannot be compared.
+    pub problems: &'a [String],
+}
+
+/// Watches the runs: tells of progress, keeps them.
+pub trait Watch {
+    /// A run has ended.
+    ///
+    /// # Errors
+    /// If it cannot be told or kept; this ends the comparison.
+    fn ran(&mut self, attempt: &Attempt<'_>) -> std::io::Result<()>;
+}
+
+/// Does not look.
+impl Watch for () {
+    fn ran(&mut self, _attempt: &Attempt<'_>) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// No worse than the bounds.
+    Ok,
+    /// The pairs do not suffice to tell, or a regression was not confirmed.
+    Inconclusive,
+    /// Worse, twice.
+    Regression,
+    /// A run stayed invalid however often it was repeated, or nothing that decides was measured.
+    Invalid,
+    /// Ended by the user.
+    Interrupted,
+}
+
+/// A stage's pairs and what they say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// Which.
+    pub kind: StageKind,
+    /// Probability of a false alarm that it may spend.
+    pub alpha: f64,
+    /// Who ran first in each pair.
+    pub first: Vec<Side>,
+    /// The pairs that were judged: with [`StageKind::Doubled`] those of the first stage too.
+    pub pairs: Vec<Pair>,
+    /// What they say, metric by metric.
+    pub judgements: Vec<Judgement>,
+}
+
+/// A run that was not looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct InvalidRun {
+    /// In which stage.
+    pub stage: StageKind,
+    /// Of which pair, from 1.
+    pub pair: usize,
+    /// Of what.
+    pub side: Side,
+    /// Why.
+    pub problems: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Decision {
+    /// In a word.
+    pub outcome: Outcome,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Each stage, in order.
+    pub stages: Vec<Stage>,
+    /// Runs that were not looked at.
+    pub invalid: Vec<InvalidRun>,
+    /// All runs, invalid ones included.
+    pub runs: u32,
+}
+
+impl Decision {
+    /// Whether a stage said regression, be it confirmed or not.
+    #[must_use]
+    pub fn alarmed(&self) -> bool {
+        self.stages.iter().any(|stage| {
+            stage.kind != StageKind::Confirmation && overall(&stage.judgements) == Some(Verdict::Regression)
+        })
+    }
+}
+
+/// Why the procedure could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairedError {
+    /// The noise table is another machine's.
+    #[error("the noise table is of machine class {table}, these runs are of {run}: measure it here with `--aa`")]
+    NoiseOfAnotherMachine {
+        /// The table's class.
+        table: String,
+        /// The run's.
+        run: String,
+    },
+    /// Progress could not be told or a run not kept.
+    #[error("a run could not be kept or told of: {0}")]
+    Watch(#[from] std::io::Error),
+}
+
+/// The procedure.
+pub struct Procedure<'a> {
+    /// What is judged.
+    pub rules: &'a Rules,
+    /// Pairs of the first stage, at least 1.
+    pub pairs: usize,
+    /// Decides the order within pairs and the seeds of the runs.
+    pub seed: u64,
+    /// Runs the sides.
+    pub bench: &'a mut dyn Bench,
+    /// Is told of each run.
+    pub watch: &'a mut dyn Watch,
+}
+
+/// Why pairs are missing.
+enum Stop {
+    Interrupted,
+    Invalid(String),
+}
+
+/// Where a pair is: who runs first, and what the seed of both runs is.
+#[derive(Clone, Copy)]
+struct Slot {
+    first: Side,
+    seed: u64,
+}
+
+impl Procedure<'_> {
+    /// Runs the pairs and judges them.
+    ///
+    /// # Errors
+    /// If the noise table is of another machine, or runs cannot be kept. Whatever happens to a run is no error.
+    pub fn decide(mut self) -> Result<Decision, PairedError> {
+        let mut decision = Decision {
+            outcome: Outcome::Invalid,
+            reason: String::new(),
+            stages: Vec::new(),
+            invalid: Vec::new(),
+            runs: 0,
+        };
+        let stop = self.stages(&mut decision)?;
+        if let Some(stop) = stop {
+            (decision.outcome, decision.reason) = match stop {
+                Stop::Interrupted => (Outcome::Interrupted, "interrupted".to_owned()),
+                Stop::Invalid(reason) => (Outcome::Invalid, reason),
+            };
+        }
+        Ok(decision)
+    }
+
+    fn stages(&mut self, decision: &mut Decision) -> Result<Option<Stop>, PairedError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let rules = self.rules;
+        let mut slots = random_slots(self.pairs, &mut rng);
+        let mut pairs = Vec::new();
+        let mut said = None;
+        for (kind, alpha) in [(StageKind::First, ALPHA_FIRST), (StageKind::Doubled, ALPHA_DOUBLED)] {
+            if kind == StageKind::Doubled {
+                slots.extend(random_slots(self.pairs, &mut rng));
+            }
+            let stopped = self.run_slots(kind, &slots, &mut pairs, decision)?;
+            said = decision.judge(kind, alpha, rules, (&slots, &pairs));
+            if stopped.is_some() {
+                return Ok(stopped);
+            }
+            if said != Some(Verdict::Inconclusive) {
+                break;
+            }
+        }
+        match said {
+            None => return Ok(Some(Stop::Invalid("none of the metrics that decide was measured".to_owned()))),
+            Some(Verdict::Regression) => {}
+            Some(verdict) => {
+                (decision.outcome, decision.reason) = plain(verdict, pairs.len(), &decision.not_measured());
+                return Ok(None);
+            }
+        }
+        let flagged = decision.regressions();
+        let rules = rules.deciding(&flagged);
+        let slots: Vec<Slot> = slots.into_iter().map(|slot| slot.reversed(&mut rng)).collect();
+        let mut fresh = Vec::new();
+        let stopped = self.run_slots(StageKind::Confirmation, &slots, &mut fresh, decision)?;
+        let confirmed = decision.judge(StageKind::Confirmation, ALPHA_CONFIRMATION, &rules, (&slots, &fresh));
+        if stopped.is_some() {
+            return Ok(stopped);
+        }
+        let count = fresh.len();
+        (decision.outcome, decision.reason) = if confirmed == Some(Verdict::Regression) {
+            let names = decision.regressions().join(", ");
+            (Outcome::Regression, format!("{names}: worse in {} pairs and in {count} fresh ones", pairs.len()))
+        } else {
+            let names = flagged.join(", ");
+            let reason = format!("{names}: worse in {} pairs, not confirmed by {count} fresh ones", pairs.len());
+            (Outcome::Inconclusive, reason)
+        };
+        Ok(None)
+    }
+
+    /// Runs those slots that have no pair yet. Stops at the first pair that cannot be made.
+    fn run_slots(
+        &mut self,
+        kind: StageKind,
+        slots: &[Slot],
+        pairs: &mut Vec<Pair>,
+        decision: &mut Decision,
+    ) -> Result<Option<Stop>, PairedError> {
+        while let Some(slot) = slots.get(pairs.len()) {
+            let place = Place { stage: kind, pair: pairs.len() + 1, pairs: slots.len() };
+            let mut pair = Pair::default();
+            for side in [slot.first, slot.first.other()] {
+                let values = match self.valid_run(place, side, slot.seed, decision)? {
+                    Ok(run) => self.rules.values(&run),
+                    Err(stop) => return Ok(Some(stop)),
+                };
+                match side {
+                    Side::Base => pair.base = values,
+                    Side::Candidate => pair.candidate = values,
+                }
+            }
+            pairs.push(pair);
+        }
+        Ok(None)
+    }
+
+    /// A run that may be compared, repeated if need be.
+    fn valid_run(
+        &mut self,
+        place: Place,
+        side: Side,
+        seed: u64,
+        decision: &mut Decision,
+    ) -> Result<Result<Run, Stop>, PairedError> {
+        let mut last = Vec::new();
+        for repeat in 0..=REPEATS_MAX {
+            let run = self.bench.run(side, seed);
+            decision.runs += 1;
+            let problems = match &run {
+                Ok(run) => validity::problems(run),
+                Err(error) => vec![told(error.as_ref())],
+            };
+            let Place { stage, pair, pairs } = place;
+            let shown = run.as_ref().ok();
+            self.watch.ran(&Attempt { stage, pair, pairs, side, repeat, run: shown, problems: &problems })?;
+            if shown.is_some_and(|run| run.interrupted) {
+                return Ok(Err(Stop::Interrupted));
+            }
+            match run {
+                Ok(run) if problems.is_empty() => return self.of_this_machine(&run).map(|()| Ok(run)),
+                _ => decision.invalid.push(InvalidRun { stage, pair, side, problems: problems.clone() }),
+            }
+            last = problems;
+        }
+        let name = side.name();
+        let reason = format!("a run of the {name} was invalid {} times: {}", REPEATS_MAX + 1, last.join("; "));
+        Ok(Err(Stop::Invalid(reason)))
+    }
+
+    fn of_this_machine(&self, run: &Run) -> Result<(), PairedError> {
+        match self.rules.noise() {
+            Some(noise) if noise.class != run.machine.class => {
+                Err(PairedError::NoiseOfAnotherMachine { table: noise.class.clone(), run: run.machine.class.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Decision {
+    fn judge(
+        &mut self,
+        kind: StageKind,
+        alpha: f64,
+        rules: &Rules,
+        (slots, pairs): (&[Slot], &[Pair]),
+    ) -> Option<Verdict> {
+        let judgements = rules.judge(pairs, alpha);
+        let said = overall(&judgements);
+        let first = slots.iter().take(pairs.len()).map(|slot| slot.first).collect();
+        self.stages.push(Stage { kind, alpha, first, pairs: pairs.to_vec(), judgements });
+        said
+    }
+
+    /// What the last stage calls worse.
+    #[must_use]
+    pub fn regressions(&self) -> Vec<String> {
+        self.deciding_with(Verdict::Regression)
+    }
+
+    /// What should decide and cannot.
+    #[must_use]
+    pub fn not_measured(&self) -> Vec<String> {
+        self.deciding_with(Verdict::NotMeasured)
+    }
+
+    fn deciding_with(&self, verdict: Verdict) -> Vec<String> {
+        let last = self.stages.last().into_iter().flat_map(|stage| &stage.judgements);
+        last.filter(|judgement| judgement.role == Role::Gating && judgement.verdict == verdict)
+            .map(|judgement| judgement.metric.clone())
+            .collect()
+    }
+}
+
+/// Where in the procedure a run is.
+#[derive(Clone, Copy)]
+struct Place {
+    stage: StageKind,
+    pair: usize,
+    pairs: usize,
+}
+
+impl Slot {
+    /// The other order, with a seed of its own.
+    fn reversed(self, rng: &mut ChaCha8Rng) -> Self {
+        Self { first: self.first.other(), seed: rng.next_u64() }
+    }
+}
+
+/// As many that begin with the base as with the candidate, shuffled.
+fn random_slots(count: usize, rng: &mut ChaCha8Rng) -> Vec<Slot> {
+    let mut slots = Vec::with_capacity(count);
+    let mut first = if rng.next_u32() & 1 == 0 { Side::Base } else { Side::Candidate };
+    for _ in 0..count {
+        slots.push(Slot { first, seed: rng.next_u64() });
+        first = first.other();
+    }
+    for last in (1..count).rev() {
+        let among = u64::try_from(last + 1).expect("a count fits");
+        let other = usize::try_from((u64::from(rng.next_u32()) * among) >> 32).expect("less than the count");
+        slots.swap(last, other);
+    }
+    slots
+}
+
+fn plain(verdict: Verdict, pairs: usize, not_measured: &[String]) -> (Outcome, String) {
+    match verdict {
+        Verdict::Inconclusive => (Outcome::Inconclusive, format!("{pairs} pairs do not suffice to tell")),
+        _ if not_measured.is_empty() => (Outcome::Ok, format!("no worse than the bounds in {pairs} pairs")),
+        _ => {
+            let names = not_measured.join(", ");
+            (Outcome::Inconclusive, format!("no worse than the bounds in {pairs} pairs, but not measured: {names}"))
+        }
+    }
+}
+
+/// An error and what caused it, in a line.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::compare::noise::NoiseTable;
+    use crate::compare::simulated::{Injection, Noise, SimulatedBench};
+
+    fn rules() -> Rules {
+        Rules::new(&BTreeMap::new(), None).unwrap().with_resamples(1_000, 1)
+    }
+
+    fn quiet() -> Noise {
+        Noise { cpu: 0.01, p50: 0.01, p99: 0.01, memory: 0.002, drift: 0.2, disturbed: 0.0 }
+    }
+
+    fn decide(bench: &mut dyn Bench, rules: &Rules, watch: &mut dyn Watch) -> Decision {
+        Procedure { rules, pairs: 10, seed: 5, bench, watch }.decide().unwrap()
+    }
+
+    fn kinds(decision: &Decision) -> Vec<StageKind> {
+        decision.stages.iter().map(|stage| stage.kind).collect()
+    }
+
+    #[test]
+    fn each_way_through() {
+        use StageKind::{Confirmation, Doubled, First};
+        let cases = [
+            (quiet(), 1.0, Outcome::Ok, vec![First], 20),
+            (quiet(), 0.7, Outcome::Ok, vec![First], 20),
+            (quiet(), 1.2, Outcome::Regression, vec![First, Confirmation], 40),
+            // At the bound nobody can tell, however quiet it is.
+            (quiet(), 1.05, Outcome::Inconclusive, vec![First, Doubled], 40),
+        ];
+        for (noise, cpu, outcome, stages, runs) in cases {
+            let mut bench = SimulatedBench::new(noise, Injection { cpu, ..Injection::default() }, 3);
+            let decision = decide(&mut bench, &rules(), &mut ());
+            assert_eq!((decision.outcome, kinds(&decision), decision.runs), (outcome, stages, runs), "{cpu}");
+        }
+    }
+
+    #[test]
+    fn the_confirmation_is_in_the_other_order_and_only_about_what_was_flagged() {
+        let injection = Injection { cpu: 1.3, ..Injection::default() };
+        let decision = decide(&mut SimulatedBench::new(quiet(), injection, 3), &rules(), &mut ());
+        let [first, confirmation] = &decision.stages[..] else { panic!("{:?}", kinds(&decision)) };
+        let reversed: Vec<Side> = first.first.iter().map(|side| side.other()).collect();
+        assert_eq!(confirmation.first, reversed);
+        assert_eq!(first.first.iter().filter(|side| **side == Side::Base).count(), 5);
+        assert_eq!(decision.regressions(), ["server.cpu_per_delivery"]);
+        let deciding = confirmation.judgements.iter().filter(|judgement| judgement.role == Role::Gating);
+        assert_eq!(deciding.count(), 1);
+        assert!(decision.alarmed());
+    }
+
+    #[test]
+    fn a_regression_that_goes_away_is_not_one() {
+        /// Worse for so many runs of the candidate.
+        struct Spell(SimulatedBench, SimulatedBench, u32);
+        impl Bench for Spell {
+            fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError> {
+                let bench = if self.2 > 0 { &mut self.0 } else { &mut self.1 };
+                self.2 -= u32::from(side == Side::Candidate && self.2 > 0);
+                bench.run(side, seed)
+            }
+        }
+        let worse = Injection { latency: 2.0, ..Injection::default() };
+        let slow = SimulatedBench::new(quiet(), worse, 1);
+        let mut bench = Spell(slow, SimulatedBench::new(quiet(), Injection::default(), 2), 10);
+        let decision = decide(&mut bench, &rules(), &mut ());
+        assert_eq!(decision.outcome, Outcome::Inconclusive);
+        assert!(decision.alarmed() && decision.reason.contains("not confirmed"), "{}", decision.reason);
+    }
+
+    #[test]
+    fn invalid_runs_are_repeated_three_times() {
+        /// Fails the first so many runs.
+        struct Flaky(SimulatedBench, u32);
+        impl Bench for Flaky {
+            fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError> {
+                if let Some(left) = self.1.checked_sub(1) {
+                    self.1 = left;
+                    return Err("the port is taken".into());
+                }
+                self.0.run(side, seed)
+            }
+        }
+        struct Counts(Vec<u32>);
+        impl Watch for Counts {
+            fn ran(&mut self, attempt: &Attempt<'_>) -> std::io::Result<()> {
+                self.0.push(attempt.repeat);
+                Ok(())
+            }
+        }
+        let bench = || SimulatedBench::new(quiet(), Injection::default(), 1);
+        let mut counts = Counts(Vec::new());
+        let decision = decide(&mut Flaky(bench(), 3), &rules(), &mut counts);
+        assert_eq!((decision.outcome, decision.invalid.len(), decision.runs), (Outcome::Ok, 3, 23));
+        assert_eq!(counts.0[..5], [0, 1, 2, 3, 0]);
+        let decision = decide(&mut Flaky(bench(), 4), &rules(), &mut ());
+        assert_eq!((decision.outcome, decision.invalid.len(), decision.runs), (Outcome::Invalid, 4, 4));
+        assert!(decision.reason.contains("invalid 4 times: the port is taken"), "{}", decision.reason);
+        // A candidate that loses deliveries never gets as far as a figure.
+        let decision = decide(&mut bench().losing(184), &rules(), &mut ());
+        assert_eq!(decision.outcome, Outcome::Invalid);
+        assert!(decision.reason.contains("candidate") && decision.reason.contains("184"), "{}", decision.reason);
+    }
+
+    #[test]
+    fn an_interrupted_run_ends_it() {
+        struct Interrupted(SimulatedBench);
+        impl Bench for Interrupted {
+            fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError> {
+                let mut run = self.0.run(side, seed)?;
+                run.interrupted = true;
+                Ok(run)
+            }
+        }
+        let mut bench = Interrupted(SimulatedBench::new(quiet(), Injection::default(), 1));
+        let decision = decide(&mut bench, &rules(), &mut ());
+        assert_eq!((decision.outcome, decision.runs), (Outcome::Interrupted, 1));
+    }
+
+    #[test]
+    fn noise_of_another_machine_is_refused() {
+        let rules = rules().with_noise(Some(NoiseTable { class: "elsewhere".to_owned(), ..NoiseTable::default() }));
+        let mut bench = SimulatedBench::new(quiet(), Injection::default(), 1);
+        let procedure = Procedure { rules: &rules, pairs: 3, seed: 5, bench: &mut bench, watch: &mut () };
+        assert!(matches!(procedure.decide(), Err(PairedError::NoiseOfAnotherMachine { .. })));
+    }
+
+    #[test]
+    fn the_same_seed_decides_the_same() {
+        let again = || {
+            let mut bench = SimulatedBench::new(Noise::default(), Injection { cpu: 1.1, ..Injection::default() }, 8);
+            serde_json::to_string(&decide(&mut bench, &rules(), &mut ())).unwrap()
+        };
+        assert_eq!(again(), again());
+    }
+}
