@@ -162,8 +162,7 @@ const verdict = (run) => {
   const [tone, word] = run.validity.problems.length > 0 ? ["bad", "invalid"]
     : missed.length > 0 ? ["bad", "threshold missed"] : run.interrupted ? ["doubtful", "interrupted"] : ["good", "valid"];
   const item = (kind, text) => html("li", { class: kind }, text);
-  const bounds = run.thresholds.map(({ metric, bound, actual, met }) =>
-    item(met ? "good" : "bad", `${metric} ${bound}: ${met ? "met" : "missed"}, measured ${number(actual)}`));
+  const bounds = run.thresholds.map(({ sentence, met }) => item(met ? "good" : "bad", sentence));
   const notes = [
     ...run.validity.problems.map((text) => item("bad", text)),
     run.interrupted ? item("doubtful", "Interrupted: what was measured until then.") : null,
