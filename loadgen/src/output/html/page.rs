@@ -8,8 +8,8 @@ use super::curves::{Columns, Curve};
 use crate::outcome::{Audit, Connections, Figures, GeneratorUse, Machine, Run, ServerUse, ThresholdOutcome, Validity};
 use crate::output::quantile::SHOWN;
 use crate::output::text::{self, Colour};
+use crate::output::threshold;
 use crate::output::timeline::{self, Band};
-use crate::thresholds::measured;
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPTS: [&str; 4] =
@@ -75,7 +75,7 @@ struct Shown<'a> {
     workers: u32,
     interrupted: bool,
     validity: &'a Validity,
-    thresholds: Vec<ThresholdShown<'a>>,
+    thresholds: Vec<ThresholdShown>,
     asked_per_second: Option<f64>,
     total: FiguresShown,
     phases: Vec<PhaseShown<'a>>,
@@ -90,18 +90,14 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct ThresholdShown<'a> {
-    metric: &'a str,
-    bound: &'a str,
+struct ThresholdShown {
+    sentence: String,
     met: bool,
-    /// With its unit.
-    measured: String,
 }
 
-impl<'a> ThresholdShown<'a> {
-    fn of(outcome: &'a ThresholdOutcome) -> Self {
-        let ThresholdOutcome { metric, bound, met, .. } = outcome;
-        Self { metric, bound, met: *met, measured: measured(outcome) }
+impl ThresholdShown {
+    fn of(threshold: &ThresholdOutcome) -> Self {
+        Self { sentence: threshold::sentence(threshold), met: threshold.met }
     }
 }
 

@@ -6,9 +6,9 @@ use std::io;
 use super::{Page, Tone};
 use crate::outcome::{Distribution, Run};
 use crate::output::quantile::{self, SHOWN};
+use crate::output::threshold;
 use crate::output::units::{bytes, bytes_per_second, count, nanoseconds, rate, real, share, span, time_ns};
 use crate::scenario::PhaseKind;
-use crate::thresholds::measured;
 
 /// Columns of a percentile.
 const CELL: usize = 9;
@@ -183,7 +183,7 @@ pub(super) fn thresholds(run: &Run, page: &mut Page<'_>) -> io::Result<()> {
     }
     page.plain("")?;
     for threshold in &run.thresholds {
-        let text = format!("{} {}, measured {}", threshold.metric, threshold.bound, measured(threshold));
+        let text = threshold::sentence(threshold);
         match threshold.met {
             true => page.marked(Tone::Good, "   met", &text)?,
             false => page.marked(Tone::Bad, "missed", &text)?,
