@@ -6,6 +6,7 @@
 //!           ├─ inconclusive → k more, once ──┬─ ok ───────────────→ ok
 //!           │                                ├─ inconclusive ─────→ inconclusive
 //!           └─ regression ───────────────────┴→ as many fresh pairs, in the other order
+//!                                                (and as many more, once, if those do not suffice)
 //!                                                ├─ regression ───→ regression
 //!                                                └─ otherwise ────→ inconclusive
 //! ```
@@ -21,12 +22,10 @@ use super::validity;
 use super::verdict::{Judgement, Pair, Rules, Verdict, overall};
 use crate::outcome::Run;
 
-/// Probability of a false alarm that the first judgement may spend (two-sided) …
+/// Probability of a false alarm that the first judgement of a question may spend (two-sided) …
 const ALPHA_FIRST: f64 = 0.04;
 /// … and the second, of twice as many pairs.
 const ALPHA_DOUBLED: f64 = 0.01;
-/// What the confirmation may spend: it is a new question, asked of fresh pairs about few metrics.
-const ALPHA_CONFIRMATION: f64 = 0.05;
 /// How often an invalid run is repeated.
 const REPEATS_MAX: u32 = 3;
 
@@ -82,6 +81,22 @@ pub enum StageKind {
     Doubled,
     /// They said regression: fresh ones in the other order.
     Confirmation,
+    /// Those did not suffice: as many more, judged together.
+    ConfirmationDoubled,
+}
+
+impl StageKind {
+    /// Whether it is of the confirmation.
+    #[must_use]
+    pub const fn confirms(self) -> bool {
+        matches!(self, Self::Confirmation | Self::ConfirmationDoubled)
+    }
+
+    /// Whether it judges the pairs of the stage before it as well.
+    #[must_use]
+    pub const fn doubles(self) -> bool {
+        matches!(self, Self::Doubled | Self::ConfirmationDoubled)
+    }
 }
 
 /// One run, as it is told to whoever watches. No figures: see the module.
@@ -135,6 +150,20 @@ pub enum Outcome {
     Interrupted,
 }
 
+impl Outcome {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Inconclusive => "inconclusive",
+            Self::Regression => "regression",
+            Self::Invalid => "invalid",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// A stage's pairs and what they say.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stage {
@@ -144,7 +173,7 @@ pub struct Stage {
     pub alpha: f64,
     /// Who ran first in each pair.
     pub first: Vec<Side>,
-    /// The pairs that were judged: with [`StageKind::Doubled`] those of the first stage too.
+    /// The pairs that were judged; with a doubled stage those of the one before too.
     pub pairs: Vec<Pair>,
     /// What they say, metric by metric.
     pub judgements: Vec<Judgement>,
@@ -182,9 +211,9 @@ impl Decision {
     /// Whether a stage said regression, be it confirmed or not.
     #[must_use]
     pub fn alarmed(&self) -> bool {
-        self.stages.iter().any(|stage| {
-            stage.kind != StageKind::Confirmation && overall(&stage.judgements) == Some(Verdict::Regression)
-        })
+        self.stages
+            .iter()
+            .any(|stage| !stage.kind.confirms() && overall(&stage.judgements) == Some(Verdict::Regression))
     }
 }
 
@@ -257,50 +286,66 @@ impl Procedure<'_> {
 
     fn stages(&mut self, decision: &mut Decision) -> Result<Option<Stop>, PairedError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let rules = self.rules;
         let mut slots = random_slots(self.pairs, &mut rng);
-        let mut pairs = Vec::new();
-        let mut said = None;
-        for (kind, alpha) in [(StageKind::First, ALPHA_FIRST), (StageKind::Doubled, ALPHA_DOUBLED)] {
-            if kind == StageKind::Doubled {
-                slots.extend(random_slots(self.pairs, &mut rng));
-            }
-            let stopped = self.run_slots(kind, &slots, &mut pairs, decision)?;
-            said = decision.judge(kind, alpha, rules, (&slots, &pairs));
-            if stopped.is_some() {
-                return Ok(stopped);
-            }
-            if said != Some(Verdict::Inconclusive) {
-                break;
-            }
-        }
+        let rules = self.rules;
+        let said = match self.ask([StageKind::First, StageKind::Doubled], rules, &mut slots, &mut rng, decision)? {
+            Ok(said) => said,
+            Err(stop) => return Ok(Some(stop)),
+        };
+        let pairs = slots.len();
         match said {
             None => return Ok(Some(Stop::Invalid("none of the metrics that decide was measured".to_owned()))),
             Some(Verdict::Regression) => {}
             Some(verdict) => {
-                (decision.outcome, decision.reason) = plain(verdict, pairs.len(), &decision.not_measured());
+                (decision.outcome, decision.reason) = plain(verdict, pairs, &decision.not_measured());
                 return Ok(None);
             }
         }
         let flagged = decision.regressions();
         let rules = rules.deciding(&flagged);
-        let slots: Vec<Slot> = slots.into_iter().map(|slot| slot.reversed(&mut rng)).collect();
-        let mut fresh = Vec::new();
-        let stopped = self.run_slots(StageKind::Confirmation, &slots, &mut fresh, decision)?;
-        let confirmed = decision.judge(StageKind::Confirmation, ALPHA_CONFIRMATION, &rules, (&slots, &fresh));
-        if stopped.is_some() {
-            return Ok(stopped);
-        }
-        let count = fresh.len();
+        let mut slots: Vec<Slot> = slots.into_iter().map(|slot| slot.reversed(&mut rng)).collect();
+        let kinds = [StageKind::Confirmation, StageKind::ConfirmationDoubled];
+        let confirmed = match self.ask(kinds, &rules, &mut slots, &mut rng, decision)? {
+            Ok(said) => said,
+            Err(stop) => return Ok(Some(stop)),
+        };
+        let fresh = slots.len();
         (decision.outcome, decision.reason) = if confirmed == Some(Verdict::Regression) {
             let names = decision.regressions().join(", ");
-            (Outcome::Regression, format!("{names}: worse in {} pairs and in {count} fresh ones", pairs.len()))
+            (Outcome::Regression, format!("{names}: worse in {pairs} pairs and in {fresh} fresh ones"))
         } else {
             let names = flagged.join(", ");
-            let reason = format!("{names}: worse in {} pairs, not confirmed by {count} fresh ones", pairs.len());
+            let reason = format!("{names}: worse in {pairs} pairs, not confirmed by {fresh} fresh ones");
             (Outcome::Inconclusive, reason)
         };
         Ok(None)
+    }
+
+    /// Runs and judges the slots, and as many more if they do not suffice. Afterwards `slots` are those that were judged.
+    fn ask(
+        &mut self,
+        kinds: [StageKind; 2],
+        rules: &Rules,
+        slots: &mut Vec<Slot>,
+        rng: &mut ChaCha8Rng,
+        decision: &mut Decision,
+    ) -> Result<Result<Option<Verdict>, Stop>, PairedError> {
+        let mut pairs = Vec::new();
+        let mut said = None;
+        for (kind, alpha) in kinds.into_iter().zip([ALPHA_FIRST, ALPHA_DOUBLED]) {
+            if !pairs.is_empty() {
+                slots.extend(random_slots(pairs.len(), rng));
+            }
+            let stopped = self.run_slots(kind, slots, &mut pairs, decision)?;
+            said = decision.judge(kind, alpha, rules, (slots, &pairs));
+            if let Some(stop) = stopped {
+                return Ok(Err(stop));
+            }
+            if said != Some(Verdict::Inconclusive) {
+                break;
+            }
+        }
+        Ok(Ok(said))
     }
 
     /// Runs those slots that have no pair yet. Stops at the first pair that cannot be made.

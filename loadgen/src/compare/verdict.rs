@@ -169,6 +169,12 @@ impl Rules {
         rules
     }
 
+    /// Resamples of a bootstrap.
+    #[must_use]
+    pub const fn resamples(&self) -> u32 {
+        self.resamples
+    }
+
     /// The metrics that decide or are shown.
     #[must_use]
     pub fn metrics(&self) -> &[Metric] {
@@ -363,7 +369,7 @@ impl Sides {
         let positive = |value: &&f64| value.is_finite() && **value > 0.0;
         let usable = self.base.iter().chain(&self.candidate).filter(positive).count();
         let all = self.base.len() + self.candidate.len();
-        (usable < all).then(|| format!("{} of {all} values are not above 0: there is no ratio", all - usable))
+        (usable < all).then(|| format!("{} of {all} values are 0 or less", all - usable))
     }
 
     /// Of a metric that has to be 0: the candidate must not begin what the base does not do.
@@ -450,4 +456,132 @@ const fn worse_sign(metric: &Metric) -> f64 {
 fn as_ratio(worsening: Interval, worse: f64) -> Interval {
     let interval = if worse > 0.0 { worsening } else { worsening.negated() };
     Interval { low: interval.low.exp(), high: interval.high.exp() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(gate: &[&str]) -> Rules {
+        let gate = gate.iter().map(|name| (*name).to_owned()).collect();
+        Rules::new(&BTreeMap::new(), Some(&gate)).unwrap().with_resamples(1_000, 1)
+    }
+
+    /// Pairs of one metric: the base around `base`, the candidate that many times as much, both scattering by a part.
+    fn pairs(metric: &str, count: u32, base: f64, ratio: f64, scatter: f64) -> Vec<Pair> {
+        let value = |value: f64| Values::from([(metric.to_owned(), value)]);
+        let wobble = |number: u32| 1.0 + scatter * (f64::from(number * 7 % 11) / 5.0 - 1.0);
+        (0..count).map(|number| Pair { base: value(base), candidate: value(base * ratio * wobble(number)) }).collect()
+    }
+
+    fn judge(rules: &Rules, metric: &str, pairs: &[Pair]) -> Judgement {
+        let all = rules.judge(pairs, 0.04);
+        all.into_iter().find(|judgement| judgement.metric == metric).unwrap()
+    }
+
+    #[test]
+    fn three_verdicts_and_one_for_the_better() {
+        for pairs_count in [10, 20] {
+            for (metric, base, ratio, scatter, expected) in [
+                ("latency.p50", 2e6, 1.0, 0.02, Verdict::Ok),
+                ("latency.p50", 2e6, 1.05, 0.02, Verdict::Ok),
+                ("latency.p50", 2e6, 1.3, 0.02, Verdict::Regression),
+                ("latency.p50", 2e6, 1.1, 0.02, Verdict::Inconclusive),
+                ("latency.p50", 2e6, 1.0, 0.9, Verdict::Inconclusive),
+                ("latency.p50", 2e6, 0.7, 0.02, Verdict::Improved),
+                // 40 → 48 µs is no alarm, however certain.
+                ("latency.p50", 40_000.0, 1.2, 0.02, Verdict::Ok),
+                ("latency.p50", 40_000.0, 1.2, 0.9, Verdict::Ok),
+                ("deliveries_per_second", 1e5, 0.7, 0.02, Verdict::Regression),
+                ("deliveries_per_second", 1e5, 1.5, 0.02, Verdict::Improved),
+                ("server.memory_per_connection", 9_000.0, 1.05, 0.001, Verdict::Regression),
+                ("server.memory_per_connection", 900.0, 1.05, 0.001, Verdict::Ok),
+            ] {
+                let judgement = judge(&rules(&[metric]), metric, &pairs(metric, pairs_count, base, ratio, scatter));
+                assert_eq!(judgement.verdict, expected, "{pairs_count} pairs: {judgement:?}");
+                let effect = judgement.effect.unwrap();
+                let within = (effect.interval.low..=effect.interval.high).contains(&effect.ratio);
+                assert!(within && (effect.ratio / ratio - 1.0).abs() <= scatter, "{effect:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_certain_alone_may_not_be_among_many() {
+        let (metric, six) = ("latency.p50", pairs("latency.p50", 6, 2e6, 1.3, 0.01));
+        assert_eq!(judge(&rules(&[metric]), metric, &six).verdict, Verdict::Regression);
+        let names = ["latency.p50", "latency.p90", "latency.p99"];
+        let mut many = six;
+        for pair in &mut many {
+            for name in &names[1..] {
+                pair.base.insert((*name).to_owned(), 2e6);
+                pair.candidate.insert((*name).to_owned(), 2e6);
+            }
+        }
+        let judgement = judge(&rules(&names), metric, &many);
+        assert_eq!(judgement.verdict, Verdict::Inconclusive);
+        assert!(judgement.note.unwrap().contains("among so many"));
+    }
+
+    #[test]
+    fn noise_widens_a_bound() {
+        let mut noise = NoiseTable::default();
+        let scatter = (0..40).map(|number| if number % 2 == 0 { 0.5 } else { -0.5 }).collect();
+        noise.add_trial("ok", &BTreeMap::from([("latency.p50".to_owned(), scatter)]));
+        let rules = rules(&["latency.p50"]).with_noise(Some(noise));
+        let judgement = judge(&rules, "latency.p50", &pairs("latency.p50", 10, 2e6, 1.3, 0.02));
+        assert!(judgement.bound > 0.4 && judgement.verdict == Verdict::Ok, "{judgement:?}");
+    }
+
+    #[test]
+    fn loss_must_not_begin() {
+        for (base, candidate, expected) in
+            [(0.0, 0.0, Verdict::Ok), (0.0, 1.0, Verdict::Regression), (3.0, 0.0, Verdict::Ok), (3.0, 9.0, Verdict::Ok)]
+        {
+            let of = |count| Values::from([("lost".to_owned(), count)]);
+            let mut pairs = vec![Pair { base: of(0.0), candidate: of(0.0) }; 3];
+            pairs.push(Pair { base: of(base), candidate: of(candidate) });
+            let judgement = judge(&rules(&["lost"]), "lost", &pairs);
+            assert_eq!(judgement.verdict, expected, "{base} {candidate}");
+            assert_eq!(overall(&[judgement]).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_never_well() {
+        let gate = rules(&["latency.p50", "server.memory_per_connection"]);
+        let mut some = pairs("latency.p50", 10, 2e6, 1.0, 0.02);
+        let judgements = gate.judge(&some, 0.04);
+        assert_eq!(overall(&judgements), Some(Verdict::Ok));
+        assert!(judgements.iter().any(|judgement| judgement.verdict == Verdict::NotMeasured));
+        let memory = |pair: &mut Pair, bytes| {
+            pair.base.insert("server.memory_per_connection".to_owned(), bytes);
+            pair.candidate.insert("server.memory_per_connection".to_owned(), 9_000.0);
+        };
+        some.iter_mut().for_each(|pair| memory(pair, 9_000.0));
+        memory(&mut some[3], -200.0);
+        let judgement = judge(&gate, "server.memory_per_connection", &some);
+        assert!(judgement.note.unwrap().contains("1 of 20 values are 0 or less"));
+        some[3].base.clear();
+        let judgement = judge(&gate, "latency.p50", &some);
+        assert_eq!(judgement.verdict, Verdict::NotMeasured);
+        assert!(judgement.note.unwrap().contains("in 9 and 10 of the runs"));
+        assert_eq!(overall(&gate.judge(&[], 0.04)), None);
+    }
+
+    #[test]
+    fn unpaired_runs_need_to_be_some() {
+        let gate = rules(&["latency.p50"]);
+        let runs = |count: u32, value: f64| -> Vec<Values> {
+            pairs("latency.p50", count, value, 1.0, 0.05).into_iter().map(|pair| pair.candidate).collect()
+        };
+        let verdict = |base: &[Values], candidate: &[Values]| {
+            let all = gate.judge_unpaired(base, candidate, 0.05);
+            all.into_iter().find(|judgement| judgement.metric == "latency.p50").unwrap().verdict
+        };
+        assert_eq!(verdict(&runs(5, 2e6), &runs(9, 6e6)), Verdict::Inconclusive);
+        assert_eq!(verdict(&runs(6, 2e6), &runs(9, 6e6)), Verdict::Regression);
+        assert_eq!(verdict(&runs(9, 2e6), &runs(9, 2e6)), Verdict::Ok);
+        assert_eq!(verdict(&runs(9, 6e6), &runs(9, 2e6)), Verdict::Improved);
+    }
 }
