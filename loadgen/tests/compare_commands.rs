@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use loadgen::compare::paired::{Bench as _, Side};
+use loadgen::compare::bench::{Bench as _, Side};
 use loadgen::compare::simulated::{Injection, Noise, SimulatedBench};
 use loadgen::compare::{self, CompareOptions, Pairs, RunError, Servers, Strictness, Subject, TrialBench, Unlike};
 use loadgen::exit::Exit;

@@ -1,14 +1,14 @@
 //! The gate tried on noise as it was measured: how often it sees what is there, and what is not. The records in
-//! `reference/` are these trials; `LOADGEN_WRITE_REFERENCE=1 cargo test -p loadgen --test gate_trials` writes them anew.
+//! `reference/` are these trials; with `LOADGEN_WRITE_REFERENCE=1` set this test writes them anew.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use loadgen::compare::decision::Outcome;
 use loadgen::compare::noise::NoiseTable;
-use loadgen::compare::paired::Outcome;
+use loadgen::compare::rules::Rules;
 use loadgen::compare::simulated::{Injection, Noise, SimulatedBench};
 use loadgen::compare::trial::{TrialPlan, TrialRecord, trial};
-use loadgen::compare::verdict::Rules;
 
 fn run_trials(trials: usize, injection: Option<Injection>, noise: Option<&mut NoiseTable>) -> TrialRecord {
     let rules = Rules::new(&BTreeMap::new(), None).expect("no name").with_resamples(1_000, 1);

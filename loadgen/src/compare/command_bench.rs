@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use super::paired::{Bench, BenchError, Side};
+use super::bench::{Bench, BenchError, Side};
 use super::server_process::{ServerCommand, ServerProcess};
 use crate::outcome::Run;
 use crate::scenario::Scenario;

@@ -6,19 +6,22 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::bench::Bench;
 use super::command_bench::Runner;
+use super::decision::{Decision, Outcome};
 use super::metrics::{Role, UnknownMetric};
 use super::noise::{NoiseError, NoiseTable};
 use super::options::{CompareOptions, Pairs, Strictness, Subject, TrialBench, Unlike};
-use super::paired::{Bench, Decision, Outcome, PairedError, Procedure};
+use super::paired::{PairedError, Procedure};
 use super::prepared::{Prepared, Scratch};
 use super::progress::Progress;
 use super::recorded::{self, RecordedError, RecordedSet};
+use super::rules::Rules;
 use super::simulated::{InjectedBench, Injection, SimulatedBench};
 use super::statistics::pairs_needed;
 use super::text;
 use super::trial::{TrialPlan, trial};
-use super::verdict::{Judgement, Rules, Verdict, overall};
+use super::verdict::{Judgement, Verdict, overall};
 use super::worktree::WorktreeError;
 use crate::exit::Exit;
 
@@ -92,8 +95,8 @@ impl CompareError {
     }
 }
 
-/// Compares, tells of it on `out`, and says what the command ends with. `runner` runs a scenario against a server that is
-/// up.
+/// Compares, tells of it on `out`, and says what the command ends with. `runner` runs a scenario against a server that
+/// is up.
 ///
 /// # Errors
 /// If nothing could be compared; [`CompareError::exit`] says what the command ends with then.
@@ -207,6 +210,9 @@ fn compare_servers(
     out: &mut dyn Write,
 ) -> Result<Exit, CompareError> {
     let pairs = pairs(options, rules)?;
+    if let Some(note) = other_work(&fs::read_to_string("/proc/loadavg").unwrap_or_default(), cores()) {
+        writeln!(out, "{note}")?;
+    }
     let mut watch = Progress::new(out, options.out.as_deref());
     let decision = Procedure { rules, pairs, seed: options.seed, bench, watch: &mut watch }.decide()?;
     text::decision(&decision, out)?;
@@ -320,6 +326,20 @@ const fn exit_of(outcome: Outcome, strictness: Strictness) -> Exit {
     }
 }
 
+/// What to know before the first run: whoever else works here makes intervals wider, and verdicts rarer.
+fn other_work(loadavg: &str, cores: f64) -> Option<String> {
+    let load: f64 = loadavg.split(' ').next()?.parse().ok()?;
+    let busy = load > cores / 2.0;
+    busy.then(|| {
+        format!("note: the load average is {load} on {cores} cores before the first run: intervals will be wide")
+    })
+}
+
+fn cores() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    f64::from(u32::try_from(cores).unwrap_or(u32::MAX))
+}
+
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -333,4 +353,16 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CompareError> {
     let mut text = serde_json::to_string_pretty(value).map_err(|error| failed(error.into()))?;
     text.push('\n');
     fs::write(path, text).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_machine_is_told_of() {
+        assert_eq!(other_work("0.90 1.20 3.00 1/200 4711\n", 2.0), None);
+        assert!(other_work("1.10 0.20 0.10 1/200 4711\n", 2.0).unwrap().contains("1.1 on 2 cores"));
+        assert_eq!(other_work("", 2.0), None);
+    }
 }

@@ -58,10 +58,10 @@ mod tests {
 
     #[test]
     fn only_listening_sockets_of_the_port_count() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
-                     0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n   \
-                     1: 0100007F:1F90 0100007F:A001 01 00000000:00000000 00:00000000 00000000     0        0 4712 1\n   \
-                     2: 00000000:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1\n";
+        let table = "sl local_address rem_address st queues tr retransmits uid timeout inode\n\
+                     0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1\n\
+                     1: 0100007F:1F90 0100007F:A001 01 00000000:00000000 00:00000000 00000000 0 0 4712 1\n\
+                     2: 00000000:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4713 1\n";
         assert_eq!(listening_inodes(table, 8080), ["4711"]);
         assert_eq!(listening_inodes(table, 8081), ["4713"]);
         assert_eq!(listening_inodes(table, 80), [""; 0]);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! options → gate ─┬─ prepared (worktree, build) → command_bench ─┐
-//!                 ├─ simulated ──────────────────────────────────┴→ paired ⇄ verdict → text, verdict.json, exit code
+//!                 ├─ simulated ──────────────────────────────────┴→ paired ⇄ rules → text, verdict.json, exit code
 //!                 │                                                  ↑↓        ↑
 //!                 │                                                trial → noise (aa.toml)
 //!                 └─ recorded (two sets of runs) ──────────────────────────→ verdict → text, verdict.json, exit code
@@ -13,7 +13,10 @@
 //! a regression is large. Verdicts are about bounds, not about zero, and there are three of them. And the gate is tried
 //! on itself: how often it cries wolf is measured, published, and widens its bounds if it is too often.
 
+pub mod bench;
 pub mod command_bench;
+mod comparison;
+pub mod decision;
 pub mod gate;
 pub mod listener;
 pub mod metrics;
@@ -23,6 +26,7 @@ pub mod paired;
 mod prepared;
 pub mod progress;
 pub mod recorded;
+pub mod rules;
 pub mod server_process;
 pub mod simulated;
 pub mod statistics;

@@ -15,11 +15,12 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 
-use super::metrics::Role;
+use super::bench::{Attempt, Bench, Side, StageKind, Watch};
+use super::decision::{Decision, InvalidRun, Outcome, Stage};
+use super::rules::{Pair, Rules};
 use super::validity;
-use super::verdict::{Judgement, Pair, Rules, Verdict, overall};
+use super::verdict::{Verdict, overall};
 use crate::outcome::Run;
 
 /// Probability of a false alarm that the first judgement of a question may spend (two-sided) …
@@ -28,194 +29,6 @@ const ALPHA_FIRST: f64 = 0.04;
 const ALPHA_DOUBLED: f64 = 0.01;
 /// How often an invalid run is repeated.
 const REPEATS_MAX: u32 = 3;
-
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// What it is compared with.
-    Base,
-    /// What is judged.
-    Candidate,
-}
-
-impl Side {
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Candidate => "candidate",
-        }
-    }
-
-    /// The other one.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Base => Self::Candidate,
-            Self::Candidate => Self::Base,
-        }
-    }
-}
-
-/// Why a run could not be made.
-pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Runs the scenario against a side, each time with a fresh server.
-pub trait Bench {
-    /// One run. What the seed decides must be the same for both sides.
-    ///
-    /// # Errors
-    /// If the server could not be started or reached. It counts as an invalid run.
-    fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError>;
-}
-
-/// Which part of the procedure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StageKind {
-    /// The first k pairs.
-    First,
-    /// They did not suffice: k more, judged together.
-    Doubled,
-    /// They said regression: fresh ones in the other order.
-    Confirmation,
-    /// Those did not suffice: as many more, judged together.
-    ConfirmationDoubled,
-}
-
-impl StageKind {
-    /// Whether it is of the confirmation.
-    #[must_use]
-    pub const fn confirms(self) -> bool {
-        matches!(self, Self::Confirmation | Self::ConfirmationDoubled)
-    }
-
-    /// Whether it judges the pairs of the stage before it as well.
-    #[must_use]
-    pub const fn doubles(self) -> bool {
-        matches!(self, Self::Doubled | Self::ConfirmationDoubled)
-    }
-}
-
-/// One run, as it is told to whoever watches. No figures: see the module.
-#[derive(Debug)]
-pub struct Attempt<'a> {
-    /// Of which part of the procedure.
-    pub stage: StageKind,
-    /// Of which pair, from 1.
-    pub pair: usize,
-    /// Of how many in this stage.
-    pub pairs: usize,
-    /// Of what.
-    pub side: Side,
-    /// How often it was repeated.
-    pub repeat: u32,
-    /// The run; none if it could not be made.
-    pub run: Option<&'a Run>,
-    /// Why it cannot be compared.
-    pub problems: &'a [String],
-}
-
-/// Watches the runs: tells of progress, keeps them.
-pub trait Watch {
-    /// A run has ended.
-    ///
-    /// # Errors
-    /// If it cannot be told or kept; this ends the comparison.
-    fn ran(&mut self, attempt: &Attempt<'_>) -> std::io::Result<()>;
-}
-
-/// Does not look.
-impl Watch for () {
-    fn ran(&mut self, _attempt: &Attempt<'_>) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// No worse than the bounds.
-    Ok,
-    /// The pairs do not suffice to tell, or a regression was not confirmed.
-    Inconclusive,
-    /// Worse, twice.
-    Regression,
-    /// A run stayed invalid however often it was repeated, or nothing that decides was measured.
-    Invalid,
-    /// Ended by the user.
-    Interrupted,
-}
-
-impl Outcome {
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Inconclusive => "inconclusive",
-            Self::Regression => "regression",
-            Self::Invalid => "invalid",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-/// A stage's pairs and what they say.
-#[derive(Clone, Debug, Serialize)]
-pub struct Stage {
-    /// Which.
-    pub kind: StageKind,
-    /// Probability of a false alarm that it may spend.
-    pub alpha: f64,
-    /// Who ran first in each pair.
-    pub first: Vec<Side>,
-    /// The pairs that were judged; with a doubled stage those of the one before too.
-    pub pairs: Vec<Pair>,
-    /// What they say, metric by metric.
-    pub judgements: Vec<Judgement>,
-}
-
-/// A run that was not looked at.
-#[derive(Clone, Debug, Serialize)]
-pub struct InvalidRun {
-    /// In which stage.
-    pub stage: StageKind,
-    /// Of which pair, from 1.
-    pub pair: usize,
-    /// Of what.
-    pub side: Side,
-    /// Why.
-    pub problems: Vec<String>,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Decision {
-    /// In a word.
-    pub outcome: Outcome,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// Each stage, in order.
-    pub stages: Vec<Stage>,
-    /// Runs that were not looked at.
-    pub invalid: Vec<InvalidRun>,
-    /// All runs, invalid ones included.
-    pub runs: u32,
-}
-
-impl Decision {
-    /// Whether a stage said regression, be it confirmed or not.
-    #[must_use]
-    pub fn alarmed(&self) -> bool {
-        self.stages
-            .iter()
-            .any(|stage| !stage.kind.confirms() && overall(&stage.judgements) == Some(Verdict::Regression))
-    }
-}
 
 /// Why the procedure could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -321,7 +134,8 @@ impl Procedure<'_> {
         Ok(None)
     }
 
-    /// Runs and judges the slots, and as many more if they do not suffice. Afterwards `slots` are those that were judged.
+    /// Runs and judges the slots, and as many more if they do not suffice. Afterwards `slots` are those that were
+    /// judged.
     fn ask(
         &mut self,
         kinds: [StageKind; 2],
@@ -431,25 +245,6 @@ impl Decision {
         self.stages.push(Stage { kind, alpha, first, pairs: pairs.to_vec(), judgements });
         said
     }
-
-    /// What the last stage calls worse.
-    #[must_use]
-    pub fn regressions(&self) -> Vec<String> {
-        self.deciding_with(Verdict::Regression)
-    }
-
-    /// What should decide and cannot.
-    #[must_use]
-    pub fn not_measured(&self) -> Vec<String> {
-        self.deciding_with(Verdict::NotMeasured)
-    }
-
-    fn deciding_with(&self, verdict: Verdict) -> Vec<String> {
-        let last = self.stages.last().into_iter().flat_map(|stage| &stage.judgements);
-        last.filter(|judgement| judgement.role == Role::Gating && judgement.verdict == verdict)
-            .map(|judgement| judgement.metric.clone())
-            .collect()
-    }
 }
 
 /// Where in the procedure a run is.
@@ -510,6 +305,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::compare::bench::BenchError;
+    use crate::compare::metrics::Role;
     use crate::compare::noise::NoiseTable;
     use crate::compare::simulated::{Injection, Noise, SimulatedBench};
 

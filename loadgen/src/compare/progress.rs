@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::paired::{Attempt, StageKind, Watch};
+use super::bench::{Attempt, StageKind, Watch};
 
 /// Tells of runs and keeps the valid ones.
 pub struct Progress<'a> {

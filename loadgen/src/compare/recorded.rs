@@ -186,7 +186,7 @@ fn differ(path: &str, one: &Value, other: &Value, differences: &mut BTreeSet<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::paired::{Bench as _, Side};
+    use crate::compare::bench::{Bench as _, Side};
     use crate::compare::simulated::{Injection, Noise, SimulatedBench};
 
     fn runs(count: usize) -> Vec<Run> {

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use super::bench::StageKind;
+use super::decision::{Decision, Stage};
 use super::metrics::{Role, Unit};
 use super::noise::NoiseTable;
-use super::paired::{Decision, Stage, StageKind};
 use super::trial::TrialRecord;
 use super::verdict::{Effect, Judgement, Method, Verdict};
 
@@ -176,8 +177,8 @@ mod tests {
 
     use super::*;
     use crate::compare::paired::Procedure;
+    use crate::compare::rules::Rules;
     use crate::compare::simulated::{Injection, Noise, SimulatedBench};
-    use crate::compare::verdict::Rules;
 
     #[test]
     fn quantities_are_short() {

@@ -7,10 +7,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
+use super::bench::{Attempt, Bench, Watch};
+use super::decision::{Decision, Outcome};
 use super::noise::NoiseTable;
-use super::paired::{Attempt, Bench, Decision, Outcome, PairedError, Procedure, Watch};
+use super::paired::{PairedError, Procedure};
+use super::rules::Rules;
 use super::simulated::Injection;
-use super::verdict::Rules;
 
 /// What is tried, and how often.
 #[derive(Clone, Copy, Debug)]
