@@ -86,6 +86,7 @@ impl CompareError {
         match self {
             Self::Metric(_) | Self::Bound { .. } | Self::Zero { .. } | Self::AutoWithoutNoise => Exit::Usage,
             Self::Noise(NoiseError::Format { .. } | NoiseError::Read { .. }) => Exit::Usage,
+            Self::Worktree(WorktreeError::NoRevision(_)) => Exit::Usage,
             Self::Recorded(RecordedError::Empty { .. }) => Exit::Invalid,
             Self::Recorded(RecordedError::Schema { .. }) => Exit::Incomparable,
             Self::Recorded(_) => Exit::Usage,

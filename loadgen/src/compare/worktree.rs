@@ -16,7 +16,10 @@ pub enum WorktreeError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// No repository, no such revision, a build that fails.
+    /// Git does not know it.
+    #[error("the base's revision {0:?} is no commit here")]
+    NoRevision(String),
+    /// No repository, a build that fails.
     #[error("`{command}` in {directory} failed ({status}):\n{output}")]
     Failed {
         /// The command.
@@ -44,8 +47,10 @@ impl Worktree {
     /// If git does not know the revision, or cannot write there.
     pub fn add(from: &Path, revision: &str, directory: PathBuf) -> Result<Self, WorktreeError> {
         let repository = repository_root(from)?;
-        let commit =
-            git(&repository, &["rev-parse", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])?;
+        let commit = git(&repository, &["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")])
+            .ok()
+            .filter(|_| !revision.starts_with('-'))
+            .ok_or_else(|| WorktreeError::NoRevision(revision.to_owned()))?;
         let place = directory.display().to_string();
         git(&repository, &["worktree", "add", "--detach", "--quiet", &place, commit.trim()])?;
         Ok(Self { repository, directory })
@@ -148,7 +153,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         for revision in ["nonsense", "--orphan", ""] {
             let error = Worktree::add(folder.path(), revision, place.path().join("base")).unwrap_err();
-            assert!(error.to_string().contains("rev-parse"), "{error}");
+            assert!(matches!(error, WorktreeError::NoRevision(_)), "{error}");
         }
         let error = build("echo it is broken; exit 3", folder.path(), &mut std::io::sink()).unwrap_err();
         assert!(error.to_string().contains("it is broken") && error.to_string().contains('3'), "{error}");
