@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::wire::Wire;
@@ -88,7 +87,8 @@ impl Route {
         if let Some(address) = self.resolved.lock().expect("nobody panics while holding it").get(&key) {
             return Ok(*address);
         }
-        let mut found = tokio::net::lookup_host((host, port_of(uri))).await.map_err(|_| format!("no such host {host}"))?;
+        let mut found =
+            tokio::net::lookup_host((host, port_of(uri))).await.map_err(|_| format!("no such host {host}"))?;
         let address = found.next().ok_or_else(|| format!("no address of {host}"))?;
         self.resolved.lock().expect("nobody panics while holding it").insert(key, address);
         Ok(address)
@@ -100,8 +100,6 @@ impl Route {
             socket.set_recv_buffer_size(bytes)?;
         }
         if let Some(source) = self.source(address, number) {
-            // The port is chosen at connect: it may serve other destinations at the same time (ip(7)).
-            SockRef::from(&socket).set_bind_address_no_port(true)?;
             socket.bind(SocketAddr::new(source, 0))?;
         }
         let stream = socket.connect(address).await?;
@@ -182,10 +180,7 @@ async fn get(stream: TcpStream, uri: &Uri, request: &adapter::Request) -> Result
     Ok(response.into_body())
 }
 
-async fn answer_to(
-    stream: TcpStream,
-    builder: hyper::http::request::Builder,
-) -> Result<Response<Incoming>, Failure> {
+async fn answer_to(stream: TcpStream, builder: hyper::http::request::Builder) -> Result<Response<Incoming>, Failure> {
     let request = builder.body(Empty::<Bytes>::new()).map_err(|error| format!("request: {error}"))?;
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| kind_of_http(&error))?;
@@ -210,9 +205,6 @@ pub(super) fn kind_of_http(error: &hyper::Error) -> String {
 }
 
 /// Within `time`, or the failure "timeout".
-pub(super) async fn within<T>(
-    time: Duration,
-    what: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+pub(super) async fn within<T>(time: Duration, what: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::time::timeout(time, what).await.unwrap_or_else(|_| Err("timeout".to_owned()))
 }

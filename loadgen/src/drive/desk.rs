@@ -305,7 +305,8 @@ impl Dues {
         }
         for (phases, dues) in by_publisher.iter_mut().zip(closed_loop) {
             let span_of = |due: &Nanos| first_due.and_then(|first| find(spans, 0, due.since_ns(first)));
-            phases.extend(dues.iter().map(|due| span_of(due).map_or(u32::MAX, |span| u32::try_from(span).unwrap_or(0))));
+            phases
+                .extend(dues.iter().map(|due| span_of(due).map_or(u32::MAX, |span| u32::try_from(span).unwrap_or(0))));
         }
         Self { by_publisher }
     }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use part::{Part, PhasePart, Tick};
 pub use worker::work;
+pub(crate) use worker::{Edge, measured_edges};
 
 use crate::clock::Nanos;
 use crate::outcome::Connections;

@@ -87,12 +87,8 @@ impl Pacer {
         publishers: u32,
     ) -> Self {
         let mut pen_of = vec![None; publishers as usize];
-        let pen = |(publisher, voice)| Pen {
-            publisher,
-            voice: Some(voice),
-            waiting: VecDeque::new(),
-            under_way: Vec::new(),
-        };
+        let pen =
+            |(publisher, voice)| Pen { publisher, voice: Some(voice), waiting: VecDeque::new(), under_way: Vec::new() };
         let pens: Vec<Pen> = voices.into_iter().map(pen).collect();
         for (place, pen) in pens.iter().enumerate() {
             pen_of[pen.publisher as usize] = Some(place);
@@ -102,17 +98,16 @@ impl Pacer {
 
     /// An open loop: publishes what the schedule says until it ends, or until it is told to stop.
     pub(super) fn run_schedule(&mut self, schedule: Schedule) {
-        let mut schedule = schedule.filter(|due| self.pen_of[due.publisher as usize].is_some()).collect::<Chunks>();
-        while let Some(due) = schedule.front() {
-            let at = self.ink.due_time(due);
-            if !self.wait_until(at) {
+        let (ink, pen_of) = (Arc::clone(&self.ink), self.pen_of.clone());
+        let mut schedule = schedule.filter(|due| pen_of[due.publisher as usize].is_some()).peekable();
+        while let Some(due) = schedule.peek() {
+            if !self.wait_until(ink.due_time(due)) {
                 break;
             }
             let now = Nanos::now();
-            while let Some(due) = schedule.take_due(|due| self.ink.due_time(due) <= now) {
-                if let Some(pen) = self.pen_of[due.publisher as usize] {
-                    self.pens[pen].waiting.push_back(due);
-                }
+            while let Some(due) = schedule.next_if(|due| ink.due_time(due) <= now) {
+                let pen = pen_of[due.publisher as usize].expect("others are filtered out");
+                self.pens[pen].waiting.push_back(due);
             }
             self.flush();
         }
@@ -120,7 +115,13 @@ impl Pacer {
     }
 
     /// A closed loop: whenever there is a free place in the window, the next message is due.
-    pub(super) fn run_window(&mut self, window: &Window, places: u32, spans: &[Span], timeout: Duration) -> ClosedLoopDues {
+    pub(super) fn run_window(
+        &mut self,
+        window: &Window,
+        places: u32,
+        spans: &[Span],
+        timeout: Duration,
+    ) -> ClosedLoopDues {
         let mut dues = vec![Vec::new(); self.pen_of.len()];
         let first_due = *self.ink.first_due.lock().expect("nobody panics while holding it");
         let end_ns = spans.last().map_or(0, |span| span.end_ns);

@@ -68,12 +68,7 @@ impl Subscriber {
             let heard = self.listen(&mut line, back_since.take(), &mut random).await;
             position = line.position();
             drop(line);
-            let mut desk = self.audience.desk.lock().expect("nobody panics while holding it");
-            desk.left(self.place);
-            if let Heard::Ended(end) = heard {
-                desk.lost_connection(self.place, end);
-            }
-            drop(desk);
+            self.note_end(heard);
             if !self.comes_again() {
                 return;
             }
@@ -83,6 +78,14 @@ impl Subscriber {
             } else {
                 position = None;
             }
+        }
+    }
+
+    fn note_end(&self, heard: Heard) {
+        let mut desk = self.audience.desk.lock().expect("nobody panics while holding it");
+        desk.left(self.place);
+        if let Heard::Ended(end) = heard {
+            desk.lost_connection(self.place, end);
         }
     }
 
