@@ -37,3 +37,4 @@ pub mod seats;
 pub mod seed;
 pub mod stamp;
 pub mod thresholds;
+pub mod workers;

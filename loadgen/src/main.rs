@@ -11,7 +11,7 @@ use loadgen::run::Interrupt;
 use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::{MachineLimits, Plan};
-use loadgen::{payload, thresholds};
+use loadgen::{payload, thresholds, workers};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -56,7 +56,7 @@ fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit>
         Invocation::Search(_) => Err(anyhow!("search is not there yet")),
         Invocation::Compare(_) => Err(anyhow!("compare is not there yet")),
         Invocation::Index(_) => Err(anyhow!("index is not there yet")),
-        Invocation::Worker(_) => Err(anyhow!("worker is not there yet")),
+        Invocation::Worker(options) => Ok(workers::listen(&options, out)?),
     }
 }
 
