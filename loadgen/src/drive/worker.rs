@@ -100,8 +100,7 @@ impl Worker {
         let (end, ended) = oneshot::channel();
         let (tell_ramped, ramped) = std::sync::mpsc::sync_channel(1);
         let everybody = Everybody { seats, numbers, publishers, tell_ramped };
-        let data =
-            data_thread((Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book)), everybody, ended, task.pin)?;
+        let data = data_thread((Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book)), everybody, ended)?;
         Ok(Self {
             task,
             spans,
