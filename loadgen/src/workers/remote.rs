@@ -16,6 +16,8 @@ use crate::clock::Nanos;
 use crate::drive::{Command, Report, Task};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Signs of life, one a second, of a worker whose coordinator only waits for its accounts. Then it has hung.
+const LAST_BEATS_MAX: u32 = 60;
 
 /// A worker that has agreed to take part and has no task yet.
 pub(super) struct Recruit {
@@ -62,10 +64,11 @@ impl Recruit {
             return Err(StartError::Unwilling { who, why: error.to_string() });
         }
         let over = Arc::new(AtomicBool::new(false));
+        let left = Arc::new(AtomicBool::new(false));
         let clone = || stream.try_clone().map_err(StartError::Thread);
         let (commands, to_tell) = sync_channel(COMMANDS_MAX);
-        let mouth = Mouth { stream: clone()?, over: Arc::clone(&over) };
-        let ear = Ear { stream: clone()?, over: Arc::clone(&over), lines, who, index, reports: reports.clone() };
+        let mouth = Mouth { stream: clone()?, over: Arc::clone(&over), left: Arc::clone(&left) };
+        let ear = Ear { stream: clone()?, over: Arc::clone(&over), left, lines, who, index, reports: reports.clone() };
         let teller = Builder::new().name("tell worker".to_owned()).spawn(move || mouth.tell(&to_tell));
         let hearer = Builder::new().name("hear worker".to_owned()).spawn(move || ear.hear());
         let threads = vec![teller.map_err(StartError::Thread)?, hearer.map_err(StartError::Thread)?];
@@ -147,6 +150,8 @@ impl Drop for Link {
 struct Mouth {
     stream: TcpStream,
     over: Arc<AtomicBool>,
+    /// There will be no more commands.
+    left: Arc<AtomicBool>,
 }
 
 impl Mouth {
@@ -169,6 +174,7 @@ impl Mouth {
         }
         if closing {
             // Its accounts are still to come.
+            self.left.store(true, Ordering::Relaxed);
             self.stream.shutdown(Shutdown::Write).ok();
         } else {
             self.over.store(true, Ordering::Relaxed);
@@ -181,6 +187,7 @@ impl Mouth {
 struct Ear {
     stream: TcpStream,
     over: Arc<AtomicBool>,
+    left: Arc<AtomicBool>,
     lines: Lines,
     who: String,
     index: u32,
@@ -189,9 +196,15 @@ struct Ear {
 
 impl Ear {
     fn hear(mut self) {
+        let mut last_beats = 0;
         let last = loop {
             match self.lines.next(Bounds::RUN) {
-                Ok(ToCoordinator::Beat | ToCoordinator::Pong(_)) => {}
+                Ok(ToCoordinator::Beat | ToCoordinator::Pong(_)) => {
+                    last_beats += u32::from(self.left.load(Ordering::Relaxed));
+                    if last_beats > LAST_BEATS_MAX {
+                        break Report::Failed(format!("{}: no accounts within {LAST_BEATS_MAX} s", self.who));
+                    }
+                }
                 Ok(ToCoordinator::Report(Report::Failed(why))) => {
                     break Report::Failed(format!("{}: {why}", self.who));
                 }

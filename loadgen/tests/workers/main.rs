@@ -8,13 +8,16 @@ mod rooms;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use coordinator::{Served, failure, program, ramped, reports, tasks, wait, whole_run};
 use loadgen::cli::Workers;
 use loadgen::clock::Nanos;
 use loadgen::drive::{Part, Report};
+use loadgen::outcome::Run;
 use loadgen::workers::{Started, start, start_processes};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 fn at(addresses: &[SocketAddr]) -> Workers {
     Workers::At(addresses.iter().map(SocketAddr::to_string).collect())
@@ -220,11 +223,50 @@ fn workers_that_cannot_be_had_are_named() {
     assert_eq!(problem, "2 tasks for 1 workers");
 }
 
+/// `loadgen run` of 11 subscribers with two workers.
+fn run_of_two(server: SocketAddr, seconds: &str) -> Command {
+    let mut run = Command::new(program());
+    let url = format!("ws://{server}/ws/{{room}}");
+    run.args(["run", "--quiet", "--format", "json", "--workers", "2", "--subscribers", "11", "--rate", "50"]);
+    run.args(["--url", &url, "--duration", seconds, "--warm-up", "0s", "--limits-lateness-p999-max", "10s"]);
+    run
+}
+
+#[test]
+fn a_run_of_two_processes_is_one_run() {
+    let output = run_of_two(rooms::serve(), "1s").output().unwrap();
+    let run: Run = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(run.workers, 2);
+    assert_eq!(run.total.published, 50);
+    assert_eq!((run.audit.expected, run.audit.received), (550, 550));
+    // Known only from both workers' accounts together.
+    assert_eq!(run.total.completion.count(), 50);
+}
+
+#[test]
+fn no_process_outlives_a_coordinator_that_is_killed() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut run = run_of_two(server.local_addr().unwrap(), "60s").stdout(Stdio::null()).spawn().unwrap();
+    // The workers are at their tasks.
+    let _first = server.accept().unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.id())).unwrap();
+    let workers: Vec<i32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(workers.len(), 2, "{children}");
+    let ends: Vec<_> =
+        workers.into_iter().map(|pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()).collect();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let patience = Timespec { tv_sec: 40, tv_nsec: 0 };
+    for end in &ends {
+        assert_eq!(poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&patience)), Ok(1), "a worker is still there");
+    }
+}
+
 #[test]
 fn a_worker_that_cannot_listen_says_why() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = std::process::Command::new(program()).args(["worker", "--listen", &address]).output().unwrap();
+    let output = Command::new(program()).args(["worker", "--listen", &address]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, format!("loadgen: --listen {address}: Address already in use (os error 98)\n"));
