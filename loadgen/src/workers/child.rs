@@ -23,8 +23,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program worker --once`. It is in a process group of its own: Ctrl-C in a terminal is for the coordinator,
-    /// whose workers then still drain and report.
+    /// Starts `program worker --once`. It is in a process group of its own: Ctrl-C in a terminal is for the
+    /// coordinator, whose workers then still drain and report.
     ///
     /// # Errors
     /// The program cannot be started.

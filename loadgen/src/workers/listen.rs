@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[non_exhaustive]
 pub enum ListenError {
     /// The address is taken, or not this machine's.
-    #[error("--listen {address}: {source}")]
+    #[error("--listen {address}")]
     Bind {
         /// Where it was to listen.
         address: SocketAddr,
@@ -42,10 +42,10 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The system has no thread.
-    #[error("no thread: {0}")]
+    #[error("no thread")]
     Thread(#[source] io::Error),
     /// Its output cannot be written.
-    #[error("standard output: {0}")]
+    #[error("standard output")]
     Output(#[from] io::Error),
 }
 

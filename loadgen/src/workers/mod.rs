@@ -8,13 +8,13 @@
 //!             ←── reports ── hear ←┘ over TCP      └───────────────────────────────←┘
 //! ```
 //!
-//! Processes of this machine are started and then talked to like remote ones. All have agreed before the first one gets
-//! its task: no load is made for a run that cannot be whole. A worker that ends, breaks off or falls silent for five
-//! seconds is a [`Report::Failed`].
+//! Processes of this machine are started and then talked to like remote ones. All have agreed before the first one
+//! gets its task: no load is made for a run that cannot be whole. A worker that ends, breaks off or falls silent for
+//! five seconds is a [`Report::Failed`].
 //!
 //! Clocks: processes of one machine share `CLOCK_MONOTONIC`, recognised by the kernel's boot id (a tunnel's loopback
-//! address is no proof). Otherwise pings tell the difference, once, before the run; that the two clocks then run equally
-//! fast is their time daemons' business.
+//! address is no proof). Otherwise pings tell the difference, once, before the run; that the two clocks then run
+//! equally fast is their time daemons' business.
 
 mod child;
 mod listen;
@@ -53,8 +53,8 @@ enum Body {
 }
 
 impl Handle {
-    /// Waits for its end: after [`Command::Close`] that is its last report, otherwise it ends now. Its process, if it was
-    /// started here, is gone afterwards.
+    /// Waits for its end: after [`Command::Close`] that is its last report, otherwise it ends now. Its process, if it
+    /// was started here, is gone afterwards.
     ///
     /// The reports of the worker have to be received until then, or their channel to be closed.
     ///
@@ -78,7 +78,8 @@ pub struct Started {
     pub warnings: Vec<String>,
 }
 
-/// Why there are no workers. None has got a task then, or it was ended again.
+/// Why there are no workers. None has got a task then, or it was ended again. The message has its cause in it: it goes
+/// into reports.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -99,13 +100,12 @@ pub enum StartError {
         why: String,
     },
     /// Nobody answers.
-    #[error("{who} cannot be reached: {source}; is `loadgen worker --listen` running there?")]
+    #[error("{who} cannot be reached: {why}; is `loadgen worker --listen` running there?")]
     Unreachable {
         /// Its number and address.
         who: String,
         /// What happened.
-        #[source]
-        source: io::Error,
+        why: io::Error,
     },
     /// It is reached, but does not take part.
     #[error("{who} does not take part: {why}")]
@@ -117,10 +117,11 @@ pub enum StartError {
     },
     /// This process is short of threads or files.
     #[error("no thread or connection for a worker: {0}")]
-    Thread(#[source] io::Error),
+    Thread(io::Error),
 }
 
-/// Gives each task to a worker. Several workers of this machine run on the cores from the task's `pin` on: `pin + index`.
+/// Gives each task to a worker. Several workers of this machine run on the cores from the tasks' `pin` on, which all
+/// have: `pin + index`.
 ///
 /// # Errors
 /// One cannot be had.

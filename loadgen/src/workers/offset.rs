@@ -1,7 +1,7 @@
 //! How far two machines' clocks are apart: from pings, as NTP does it.
 //!
-//! The worker's answer was written somewhere between the ping and its return. The quickest exchange says it best: half of
-//! its round trip bounds the error, however unequal the two ways are.
+//! The worker's answer was written somewhere between the ping and its return. The quickest exchange says it best: half
+//! of its round trip bounds the error, however unequal the two ways are.
 
 use crate::clock::Nanos;
 

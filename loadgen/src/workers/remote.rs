@@ -33,7 +33,7 @@ impl Recruit {
     pub(super) fn connect(who: String, address: &str) -> Result<Self, StartError> {
         let stream = match connect(address) {
             Ok(stream) => stream,
-            Err(source) => return Err(StartError::Unreachable { who, source }),
+            Err(why) => return Err(StartError::Unreachable { who, why }),
         };
         match agree(&stream) {
             Ok((lines, offset)) => Ok(Self { stream, lines, who, offset }),

@@ -104,8 +104,9 @@ impl Bounds {
     pub(super) const HELLO: Self = Self { bytes: 4 * 1_024, silence: Duration::from_secs(2), reads: 4 };
     /// Until a worker has its task; its coordinator is busy with the other workers.
     pub(super) const SET_UP: Self = Self { bytes: 16 << 20, silence: Duration::from_secs(60), reads: u32::MAX };
-    /// During a run: the longest are the accounts, some 100 bytes for each message that was published.
-    pub(super) const RUN: Self = Self { bytes: 1 << 30, silence: Duration::from_secs(5), reads: u32::MAX };
+    /// During a run: the longest are the accounts, up to 160 bytes for each of the million messages that a worker
+    /// remembers.
+    pub(super) const RUN: Self = Self { bytes: 256 << 20, silence: Duration::from_secs(5), reads: u32::MAX };
 }
 
 /// Why there is no next message.
@@ -190,6 +191,8 @@ mod tests {
     use std::net::{Shutdown, TcpListener};
 
     use super::*;
+    use crate::drive::Part;
+    use crate::fan_out::Partial;
     use crate::scenario::Scenario;
 
     fn pair() -> (TcpStream, TcpStream) {
@@ -237,6 +240,24 @@ mod tests {
         assert_eq!(arrived.scenario, task.scenario);
         assert_eq!((arrived.run_id, arrived.index, arrived.count), (task.run_id, 1, 2));
         assert_eq!((arrived.began, arrived.pin, arrived.clock_offset_ns), (began, Some(3), i64::MIN));
+    }
+
+    #[test]
+    fn the_longest_accounts_fit() {
+        let far = Nanos(u64::MAX);
+        let partial =
+            Partial { publisher: u32::MAX, count: u32::MAX, sequence: u64::MAX, due: far, first: far, last: far };
+        // As many as a worker remembers at most, which need not be built to be counted.
+        let bytes = serde_json::to_string(&partial).unwrap().len() + 1;
+        assert!(bytes << 20 < Bounds::RUN.bytes * 3 / 4, "{bytes} bytes each");
+        let part = Part { partials: vec![partial; 20_000], ..Part::default() };
+        let (one, other) = pair();
+        let sender = std::thread::spawn(move || say(&one, &ToCoordinator::Report(Report::Done(Box::new(part)))));
+        let Ok(ToCoordinator::Report(Report::Done(arrived))) = Lines::new(&other).unwrap().next(Bounds::RUN) else {
+            panic!("no accounts")
+        };
+        sender.join().unwrap().unwrap();
+        assert_eq!(arrived.partials, vec![partial; 20_000]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Workers in other processes: that their parts add up to the run, and that every way of losing one is noticed.
 
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to end it; half of these are no test functions")]
+
 mod coordinator;
 mod rooms;
 
@@ -93,8 +95,16 @@ fn a_worker_process_ends_with_its_coordinator_and_a_waiting_one_is_free_again() 
     drop(greet(once.address, &hello()));
     assert_eq!(once.ended(), Some(0));
     drop(stdin);
-    // In the middle of a run.
+    // In the middle of a run, and only the owner goes.
     let server = rooms::serve();
+    let once = Served::start(&["--once"]);
+    let (sender, receiver) = reports();
+    let started = start(&at(&[once.address]), tasks(server, 1), &sender).unwrap();
+    assert_eq!(ramped(&receiver, 1), (11, 3));
+    assert_eq!(once.ended(), Some(130));
+    assert!(failure(&receiver).1.contains("the connection "));
+    drop(started);
+    // In the middle of a run, and only the connection goes.
     let served = Served::start(&[]);
     let (sender, receiver) = reports();
     let started = start(&at(&[served.address]), tasks(server, 1), &sender).unwrap();
@@ -208,6 +218,16 @@ fn workers_that_cannot_be_had_are_named() {
     }
     let problem = start(&at(&[closed]), tasks(closed, 2), &sender).err().unwrap().to_string();
     assert_eq!(problem, "2 tasks for 1 workers");
+}
+
+#[test]
+fn a_worker_that_cannot_listen_says_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = std::process::Command::new(program()).args(["worker", "--listen", &address]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, format!("loadgen: --listen {address}: Address already in use (os error 98)\n"));
 }
 
 #[test]

@@ -40,11 +40,10 @@ fn attend(mut stream: TcpStream, members: &Members) -> io::Result<()> {
         if first & 0x0f == 8 {
             return Ok(());
         }
-        let length = u16::try_from(payload.len()).unwrap();
-        let mut frame = if length < 126 { vec![first, payload.len() as u8] } else { vec![first, 126] };
-        if length >= 126 {
-            frame.extend_from_slice(&length.to_be_bytes());
-        }
+        let mut frame = match u8::try_from(payload.len()) {
+            Ok(length @ ..126) => vec![first, length],
+            _ => [&[first, 126][..], &u16::try_from(payload.len()).unwrap().to_be_bytes()].concat(),
+        };
         frame.extend_from_slice(&payload);
         members.lock().unwrap().get_mut(&room).unwrap().retain_mut(|member| member.write_all(&frame).is_ok());
     }
