@@ -12,6 +12,8 @@ pub(crate) struct Plan {
     pub(crate) events: Vec<Event>,
     /// What becomes of handshakes.
     pub(crate) door: Door,
+    /// Posts, by number from 1, that are answered with HTTP 503 and passed on to nobody.
+    pub(crate) refused_posts: Range<u64>,
 }
 
 /// Hits each `every`-th delivery to a subscriber, of messages whose number among its publisher's is in `messages`.
@@ -102,4 +104,5 @@ pub(crate) struct Did {
     pub(crate) joined: u64,
     pub(crate) refused: u64,
     pub(crate) ignored: u64,
+    pub(crate) refused_posts: u64,
 }

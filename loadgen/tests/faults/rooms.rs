@@ -1,6 +1,7 @@
 //! Who is in which room, and what each message becomes: the faults are made here, and counted.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::time::Duration;
 
 use loadgen::clock::Nanos;
@@ -81,6 +82,8 @@ pub(crate) struct Rooms {
     faults: Vec<(DeliveryFault, u64)>,
     events: Vec<Event>,
     door: Door,
+    refused_posts: Range<u64>,
+    posts: u64,
     next_id: u64,
     pub(crate) did: Did,
 }
@@ -92,6 +95,8 @@ impl Rooms {
             faults: plan.deliveries.into_iter().map(|fault| (fault, 0)).collect(),
             events: plan.events,
             door: plan.door,
+            refused_posts: plan.refused_posts,
+            posts: 0,
             next_id: 0,
             did: Did::default(),
         }
@@ -116,6 +121,14 @@ impl Rooms {
         let member = Member { id, orders, sent: 0, held: HashMap::new() };
         self.rooms.entry(room.to_owned()).or_default().members.push(member);
         Admission::Member(id, receiver)
+    }
+
+    /// Whether a post is taken.
+    pub(crate) fn takes_post(&mut self) -> bool {
+        self.posts += 1;
+        let is_refused = self.refused_posts.contains(&self.posts);
+        self.did.refused_posts += u64::from(is_refused);
+        !is_refused
     }
 
     pub(crate) fn leave(&mut self, room: &str, id: u64) {

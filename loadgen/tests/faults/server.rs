@@ -15,6 +15,8 @@ use crate::plan::{Did, End, Plan};
 use crate::rooms::{Admission, Life, Order, Rooms, Sender};
 use crate::wire;
 
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull";
+
 struct Shared {
     rooms: Mutex<Rooms>,
     /// Messages so far, for who waits for one.
@@ -126,8 +128,13 @@ async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
                 let length = head.header("content-length").and_then(|length| length.parse().ok());
                 let mut body = vec![0; length.expect("a post says its length")];
                 reader.read_exact(&mut body).await?;
-                shared.publish(room, Sender::Post, wire::TEXT, &body);
-                writer.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await?;
+                let is_taken = shared.rooms().takes_post();
+                if is_taken {
+                    shared.publish(room, Sender::Post, wire::TEXT, &body);
+                    writer.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await?;
+                } else {
+                    writer.write_all(UNAVAILABLE).await?;
+                }
             }
             ("GET", "ws", Some(acceptance)) => {
                 let admission = shared.rooms().admit(room);
@@ -136,9 +143,7 @@ async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
                         writer.write_all(acceptance.as_bytes()).await?;
                         member((reader, writer), (room, id), orders, shared).await
                     }
-                    Admission::Refused => {
-                        writer.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull").await
-                    }
+                    Admission::Refused => writer.write_all(UNAVAILABLE).await,
                     // Until the client gives up.
                     Admission::Ignored => reader.read_to_end(&mut Vec::new()).await.map(drop),
                 };
