@@ -17,6 +17,7 @@ pub mod adapter;
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod drive;
 pub mod exit;
 pub mod fan_out;
 pub mod ledger;

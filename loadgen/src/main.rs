@@ -6,21 +6,13 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions};
 use loadgen::exit::Exit;
+use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::{MachineLimits, Plan};
-use loadgen::scenario::{Format, Scenario};
-use loadgen::thresholds;
+use loadgen::{payload, thresholds};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Bytes of the smallest payload that holds a stamp.
-const fn payload_bytes_min(format: Format) -> u32 {
-    match format {
-        Format::Text | Format::Binary => 64,
-        Format::Json => 80,
-    }
-}
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
@@ -67,7 +59,7 @@ fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit>
 }
 
 fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let scenario = options.source.load(payload_bytes_min)?;
+    let scenario = options.source.load(payload::bytes_min)?;
     match options.action {
         Action::PrintScenario => {
             out.write_all(to_toml(&scenario).as_bytes())?;

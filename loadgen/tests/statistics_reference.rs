@@ -52,7 +52,7 @@ impl Brackets {
 }
 
 fn reference() -> Reference {
-    serde_json::from_str(include_str!("reference/statistics.json")).unwrap()
+    serde_json::from_str(include_str!("reference/statistics.json")).expect("made by make.py")
 }
 
 #[track_caller]

@@ -53,9 +53,17 @@ pub struct MetricNoise {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoiseError {
-    /// No such file, no permission, a full disk.
-    #[error("noise table {path}: {source}")]
-    File {
+    /// No permission, a full disk.
+    #[error("noise table {path} cannot be written: {source}")]
+    Write {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// No such file, no permission.
+    #[error("noise table {path} cannot be read: {source}")]
+    Read {
         /// The file.
         path: String,
         /// What the system says.
@@ -78,7 +86,7 @@ impl NoiseTable {
     /// If it cannot be read, or is no noise table.
     pub fn read(path: &Path) -> Result<Self, NoiseError> {
         let name = || path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| NoiseError::File { path: name(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| NoiseError::Read { path: name(), source })?;
         toml::from_str(&text).map_err(|source| NoiseError::Format { path: name(), source: Box::new(source) })
     }
 
@@ -93,7 +101,7 @@ impl NoiseTable {
         let text = toml::to_string(self).expect("a table of numbers and strings");
         let text =
             format!("# How much figures scatter between runs of the same server, by `loadgen compare --aa`.\n{text}");
-        std::fs::write(path, text).map_err(|source| NoiseError::File { path: path.display().to_string(), source })
+        std::fs::write(path, text).map_err(|source| NoiseError::Write { path: path.display().to_string(), source })
     }
 
     /// Adds a trial: what it said, and ln ratios of all its pairs, by metric.
@@ -190,6 +198,6 @@ mod tests {
         assert_eq!(NoiseTable::read(&path).unwrap(), before);
         std::fs::write(&path, "sigma = 1").unwrap();
         assert!(matches!(NoiseTable::read(&path), Err(NoiseError::Format { .. })));
-        assert!(matches!(NoiseTable::read(&folder.path().join("none")), Err(NoiseError::File { .. })));
+        assert!(matches!(NoiseTable::read(&folder.path().join("none")), Err(NoiseError::Read { .. })));
     }
 }

@@ -6,6 +6,7 @@
 //!           ├─ inconclusive → k more, once ──┬─ ok ───────────────→ ok
 //!           │                                ├─ inconclusive ─────→ inconclusive
 //!           └─ regression ───────────────────┴→ as many fresh pairs, in the other order
+//!                                                (and as many more, once, if those do not suffice)
 //!                                                ├─ regression ───→ regression
 //!                                                └─ otherwise ────→ inconclusive
 //! ```
@@ -14,179 +15,20 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 
-use super::metrics::Role;
+use super::bench::{Attempt, Bench, Side, StageKind, Watch};
+use super::decision::{Decision, InvalidRun, Outcome, Stage};
+use super::rules::{Pair, Rules};
 use super::validity;
-use super::verdict::{Judgement, Pair, Rules, Verdict, overall};
+use super::verdict::{Verdict, overall};
 use crate::outcome::Run;
 
-/// Probability of a false alarm that the first judgement may spend (two-sided) …
+/// Probability of a false alarm that the first judgement of a question may spend (two-sided) …
 const ALPHA_FIRST: f64 = 0.04;
 /// … and the second, of twice as many pairs.
 const ALPHA_DOUBLED: f64 = 0.01;
-/// What the confirmation may spend: it is a new question, asked of fresh pairs about few metrics.
-const ALPHA_CONFIRMATION: f64 = 0.05;
 /// How often an invalid run is repeated.
 const REPEATS_MAX: u32 = 3;
-
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// What it is compared with.
-    Base,
-    /// What is judged.
-    Candidate,
-}
-
-impl Side {
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Candidate => "candidate",
-        }
-    }
-
-    /// The other one.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Base => Self::Candidate,
-            Self::Candidate => Self::Base,
-        }
-    }
-}
-
-/// Why a run could not be made.
-pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Runs the scenario against a side, each time with a fresh server.
-pub trait Bench {
-    /// One run. What the seed decides must be the same for both sides.
-    ///
-    /// # Errors
-    /// If the server could not be started or reached. It counts as an invalid run.
-    fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError>;
-}
-
-/// Which part of the procedure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StageKind {
-    /// The first k pairs.
-    First,
-    /// They did not suffice: k more, judged together.
-    Doubled,
-    /// They said regression: fresh ones in the other order.
-    Confirmation,
-}
-
-/// One run, as it is told to whoever watches. No figures: see the module.
-#[derive(Debug)]
-pub struct Attempt<'a> {
-    /// Of which part of the procedure.
-    pub stage: StageKind,
-    /// Of which pair, from 1.
-    pub pair: usize,
-    /// Of how many in this stage.
-    pub pairs: usize,
-    /// Of what.
-    pub side: Side,
-    /// How often it was repeated.
-    pub repeat: u32,
-    /// The run; none if it could not be made.
-    pub run: Option<&'a Run>,
-    /// Why it cannot be compared.
-    pub problems: &'a [String],
-}
-
-/// Watches the runs: tells of progress, keeps them.
-pub trait Watch {
-    /// A run has ended.
-    ///
-    /// # Errors
-    /// If it cannot be told or kept; this ends the comparison.
-    fn ran(&mut self, attempt: &Attempt<'_>) -> std::io::Result<()>;
-}
-
-/// Does not look.
-impl Watch for () {
-    fn ran(&mut self, _attempt: &Attempt<'_>) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// No worse than the bounds.
-    Ok,
-    /// The pairs do not suffice to tell, or a regression was not confirmed.
-    Inconclusive,
-    /// Worse, twice.
-    Regression,
-    /// A run stayed invalid however often it was repeated, or nothing that decides was measured.
-    Invalid,
-    /// Ended by the user.
-    Interrupted,
-}
-
-/// A stage's pairs and what they say.
-#[derive(Clone, Debug, Serialize)]
-pub struct Stage {
-    /// Which.
-    pub kind: StageKind,
-    /// Probability of a false alarm that it may spend.
-    pub alpha: f64,
-    /// Who ran first in each pair.
-    pub first: Vec<Side>,
-    /// The pairs that were judged: with [`StageKind::Doubled`] those of the first stage too.
-    pub pairs: Vec<Pair>,
-    /// What they say, metric by metric.
-    pub judgements: Vec<Judgement>,
-}
-
-/// A run that was not looked at.
-#[derive(Clone, Debug, Serialize)]
-pub struct InvalidRun {
-    /// In which stage.
-    pub stage: StageKind,
-    /// Of which pair, from 1.
-    pub pair: usize,
-    /// Of what.
-    pub side: Side,
-    /// Why.
-    pub problems: Vec<String>,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Decision {
-    /// In a word.
-    pub outcome: Outcome,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// Each stage, in order.
-    pub stages: Vec<Stage>,
-    /// Runs that were not looked at.
-    pub invalid: Vec<InvalidRun>,
-    /// All runs, invalid ones included.
-    pub runs: u32,
-}
-
-impl Decision {
-    /// Whether a stage said regression, be it confirmed or not.
-    #[must_use]
-    pub fn alarmed(&self) -> bool {
-        self.stages.iter().any(|stage| {
-            stage.kind != StageKind::Confirmation && overall(&stage.judgements) == Some(Verdict::Regression)
-        })
-    }
-}
 
 /// Why the procedure could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -257,50 +99,67 @@ impl Procedure<'_> {
 
     fn stages(&mut self, decision: &mut Decision) -> Result<Option<Stop>, PairedError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let rules = self.rules;
         let mut slots = random_slots(self.pairs, &mut rng);
-        let mut pairs = Vec::new();
-        let mut said = None;
-        for (kind, alpha) in [(StageKind::First, ALPHA_FIRST), (StageKind::Doubled, ALPHA_DOUBLED)] {
-            if kind == StageKind::Doubled {
-                slots.extend(random_slots(self.pairs, &mut rng));
-            }
-            let stopped = self.run_slots(kind, &slots, &mut pairs, decision)?;
-            said = decision.judge(kind, alpha, rules, (&slots, &pairs));
-            if stopped.is_some() {
-                return Ok(stopped);
-            }
-            if said != Some(Verdict::Inconclusive) {
-                break;
-            }
-        }
+        let rules = self.rules;
+        let said = match self.ask([StageKind::First, StageKind::Doubled], rules, &mut slots, &mut rng, decision)? {
+            Ok(said) => said,
+            Err(stop) => return Ok(Some(stop)),
+        };
+        let pairs = slots.len();
         match said {
             None => return Ok(Some(Stop::Invalid("none of the metrics that decide was measured".to_owned()))),
             Some(Verdict::Regression) => {}
             Some(verdict) => {
-                (decision.outcome, decision.reason) = plain(verdict, pairs.len(), &decision.not_measured());
+                (decision.outcome, decision.reason) = plain(verdict, pairs, &decision.not_measured());
                 return Ok(None);
             }
         }
         let flagged = decision.regressions();
         let rules = rules.deciding(&flagged);
-        let slots: Vec<Slot> = slots.into_iter().map(|slot| slot.reversed(&mut rng)).collect();
-        let mut fresh = Vec::new();
-        let stopped = self.run_slots(StageKind::Confirmation, &slots, &mut fresh, decision)?;
-        let confirmed = decision.judge(StageKind::Confirmation, ALPHA_CONFIRMATION, &rules, (&slots, &fresh));
-        if stopped.is_some() {
-            return Ok(stopped);
-        }
-        let count = fresh.len();
+        let mut slots: Vec<Slot> = slots.into_iter().map(|slot| slot.reversed(&mut rng)).collect();
+        let kinds = [StageKind::Confirmation, StageKind::ConfirmationDoubled];
+        let confirmed = match self.ask(kinds, &rules, &mut slots, &mut rng, decision)? {
+            Ok(said) => said,
+            Err(stop) => return Ok(Some(stop)),
+        };
+        let fresh = slots.len();
         (decision.outcome, decision.reason) = if confirmed == Some(Verdict::Regression) {
             let names = decision.regressions().join(", ");
-            (Outcome::Regression, format!("{names}: worse in {} pairs and in {count} fresh ones", pairs.len()))
+            (Outcome::Regression, format!("{names}: worse in {pairs} pairs and in {fresh} fresh ones"))
         } else {
             let names = flagged.join(", ");
-            let reason = format!("{names}: worse in {} pairs, not confirmed by {count} fresh ones", pairs.len());
+            let reason = format!("{names}: worse in {pairs} pairs, not confirmed by {fresh} fresh ones");
             (Outcome::Inconclusive, reason)
         };
         Ok(None)
+    }
+
+    /// Runs and judges the slots, and as many more if they do not suffice. Afterwards `slots` are those that were
+    /// judged.
+    fn ask(
+        &mut self,
+        kinds: [StageKind; 2],
+        rules: &Rules,
+        slots: &mut Vec<Slot>,
+        rng: &mut ChaCha8Rng,
+        decision: &mut Decision,
+    ) -> Result<Result<Option<Verdict>, Stop>, PairedError> {
+        let mut pairs = Vec::new();
+        let mut said = None;
+        for (kind, alpha) in kinds.into_iter().zip([ALPHA_FIRST, ALPHA_DOUBLED]) {
+            if !pairs.is_empty() {
+                slots.extend(random_slots(pairs.len(), rng));
+            }
+            let stopped = self.run_slots(kind, slots, &mut pairs, decision)?;
+            said = decision.judge(kind, alpha, rules, (slots, &pairs));
+            if let Some(stop) = stopped {
+                return Ok(Err(stop));
+            }
+            if said != Some(Verdict::Inconclusive) {
+                break;
+            }
+        }
+        Ok(Ok(said))
     }
 
     /// Runs those slots that have no pair yet. Stops at the first pair that cannot be made.
@@ -386,25 +245,6 @@ impl Decision {
         self.stages.push(Stage { kind, alpha, first, pairs: pairs.to_vec(), judgements });
         said
     }
-
-    /// What the last stage calls worse.
-    #[must_use]
-    pub fn regressions(&self) -> Vec<String> {
-        self.deciding_with(Verdict::Regression)
-    }
-
-    /// What should decide and cannot.
-    #[must_use]
-    pub fn not_measured(&self) -> Vec<String> {
-        self.deciding_with(Verdict::NotMeasured)
-    }
-
-    fn deciding_with(&self, verdict: Verdict) -> Vec<String> {
-        let last = self.stages.last().into_iter().flat_map(|stage| &stage.judgements);
-        last.filter(|judgement| judgement.role == Role::Gating && judgement.verdict == verdict)
-            .map(|judgement| judgement.metric.clone())
-            .collect()
-    }
 }
 
 /// Where in the procedure a run is.
@@ -465,6 +305,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::compare::bench::BenchError;
+    use crate::compare::metrics::Role;
     use crate::compare::noise::NoiseTable;
     use crate::compare::simulated::{Injection, Noise, SimulatedBench};
 

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_distr::{Distribution as _, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::paired::{Bench, BenchError, Side};
+use super::bench::{Bench, BenchError, Side};
 use crate::outcome::{
     Audit, Connections, Distribution, Figures, GeneratorUse, Machine, Run, SCHEMA, ServerUse, Validity,
 };
@@ -135,8 +135,8 @@ impl Bench for SimulatedBench {
     }
 }
 
-/// A bench whose candidate's figures are made worse by known factors: with servers that are alike, the noise is real and
-/// the regression is known.
+/// A bench whose candidate's figures are made worse by known factors: with servers that are alike, the noise is real
+/// and the regression is known.
 pub struct InjectedBench<'a> {
     bench: &'a mut dyn Bench,
     injection: Injection,

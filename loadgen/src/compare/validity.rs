@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn each_rule_fires() {
         assert_eq!(problems(&good()), Vec::<String>::new());
-        let cases: [(fn(&mut Run), &str); 12] = [
+        type Spoil = fn(&mut Run);
+        let cases: [(Spoil, &str); 12] = [
             (|run| run.validity.problems.push("the server died".to_owned()), "the server died"),
             (|run| run.audit.lost_at_tail = 3, "3 deliveries lost"),
             (|run| run.audit.duplicated = 1, "1 deliveries twice"),

@@ -3,43 +3,11 @@
 //! The question is one of equivalence: a difference that is certain but smaller than the bound is no regression, and
 //! runs that scatter too much to exclude one are no proof that all is well.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Serialize;
 
-use super::metrics::{self, Direction, Metric, Role, Unit, UnknownMetric};
-use super::noise::NoiseTable;
-use super::statistics::{
-    Interval, bootstrap_ln_ratios, bootstrap_medians, bootstrap_p_above, hodges_lehmann, holm, median,
-    percentile_interval, wilcoxon_interval, wilcoxon_p_above,
-};
-use crate::outcome::Run;
-
-/// Up to this many pairs intervals are exact (Wilcoxon's signed ranks), above they are bootstrapped.
-const EXACT_PAIRS_MAX: usize = 12;
-/// With fewer runs a side, the smallest to the largest of them do not even cover the median at 95 %.
-pub const UNPAIRED_RUNS_MIN: usize = 6;
-
-/// The metrics of a run, by name. What was not measured is not there.
-pub type Values = BTreeMap<String, f64>;
-
-/// One number per metric of a base and a candidate that ran one after the other.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Pair {
-    /// Of the base.
-    pub base: Values,
-    /// Of the candidate.
-    pub candidate: Values,
-}
-
-/// What is judged, and how strictly.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    metrics: Vec<Metric>,
-    noise: Option<NoiseTable>,
-    resamples: u32,
-    seed: u64,
-}
+use super::comparison::Comparison;
+use super::metrics::{Role, Unit};
+use super::statistics::{Interval, holm};
 
 /// What a metric's numbers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -116,214 +84,6 @@ pub struct Judgement {
     pub note: Option<String>,
 }
 
-impl Rules {
-    /// The default metrics; `bounds` replaces bounds by name (0.05: 5 %), `gate`, if any, the set of those that decide.
-    ///
-    /// # Errors
-    /// If a name is no metric.
-    pub fn new(bounds: &BTreeMap<String, f64>, gate: Option<&BTreeSet<String>>) -> Result<Self, UnknownMetric> {
-        for name in bounds.keys().chain(gate.into_iter().flatten()) {
-            let _known: Metric = metrics::find(name)?;
-        }
-        let mut all = metrics::all();
-        for metric in &mut all {
-            if let Some(bound) = bounds.get(&metric.name) {
-                metric.bound = *bound;
-                if metric.role == Role::Silent {
-                    metric.role = Role::Gating;
-                }
-            }
-            if let Some(gate) = gate {
-                metric.role = match (gate.contains(&metric.name), metric.role) {
-                    (true, _) => Role::Gating,
-                    (false, Role::Gating) => Role::Advisory,
-                    (false, role) => role,
-                };
-            }
-        }
-        all.retain(|metric| metric.role != Role::Silent);
-        Ok(Self { metrics: all, noise: None, resamples: 10_000, seed: 1 })
-    }
-
-    /// With the noise of this machine, which widens bounds.
-    #[must_use]
-    pub fn with_noise(self, noise: Option<NoiseTable>) -> Self {
-        Self { noise, ..self }
-    }
-
-    /// With another number of resamples and seed for them.
-    #[must_use]
-    pub fn with_resamples(self, resamples: u32, seed: u64) -> Self {
-        Self { resamples, seed, ..self }
-    }
-
-    /// The same, but only these decide.
-    #[must_use]
-    pub fn deciding(&self, names: &[String]) -> Self {
-        let mut rules = self.clone();
-        for metric in rules.metrics.iter_mut().filter(|metric| metric.role == Role::Gating) {
-            if !names.contains(&metric.name) {
-                metric.role = Role::Advisory;
-            }
-        }
-        rules
-    }
-
-    /// The metrics that decide or are shown.
-    #[must_use]
-    pub fn metrics(&self) -> &[Metric] {
-        &self.metrics
-    }
-
-    /// The noise table, if there is one.
-    #[must_use]
-    pub const fn noise(&self) -> Option<&NoiseTable> {
-        self.noise.as_ref()
-    }
-
-    /// Reads a run's metrics.
-    #[must_use]
-    pub fn values(&self, run: &Run) -> Values {
-        self.metrics.iter().filter_map(|metric| Some((metric.name.clone(), metric.value(run)?))).collect()
-    }
-
-    /// Judges pairs; `alpha` is the probability of a false alarm that may be spent (two-sided, over all metrics).
-    #[must_use]
-    pub fn judge(&self, pairs: &[Pair], alpha: f64) -> Vec<Judgement> {
-        let sides = |metric: &Metric| Sides {
-            base: pairs.iter().filter_map(|pair| pair.base.get(&metric.name).copied()).collect(),
-            candidate: pairs.iter().filter_map(|pair| pair.candidate.get(&metric.name).copied()).collect(),
-            runs: [pairs.len(); 2],
-        };
-        self.judge_by(alpha, pairs.len(), &sides, &|sides, metric| self.compare_pairs(sides, metric, alpha))
-    }
-
-    /// Judges runs that are no pairs.
-    #[must_use]
-    pub fn judge_unpaired(&self, base: &[Values], candidate: &[Values], alpha: f64) -> Vec<Judgement> {
-        let of = |runs: &[Values], metric: &Metric| -> Vec<f64> {
-            runs.iter().filter_map(|values| values.get(&metric.name).copied()).collect()
-        };
-        let sides = |metric: &Metric| Sides {
-            base: of(base, metric),
-            candidate: of(candidate, metric),
-            runs: [base.len(), candidate.len()],
-        };
-        let fewest = base.len().min(candidate.len());
-        self.judge_by(alpha, fewest, &sides, &|sides, metric| self.compare_medians(sides, metric, alpha))
-    }
-
-    fn judge_by(
-        &self,
-        alpha: f64,
-        pairs: usize,
-        sides: &dyn Fn(&Metric) -> Sides,
-        compare: &dyn Fn(&Sides, &Metric) -> Comparison,
-    ) -> Vec<Judgement> {
-        let mut judged: Vec<(Judgement, Option<Comparison>)> = Vec::with_capacity(self.metrics.len());
-        for metric in &self.metrics {
-            let sides = sides(metric);
-            let bound = self.bound(metric, pairs);
-            let mut judgement = Judgement {
-                metric: metric.name.clone(),
-                unit: metric.unit,
-                role: metric.role,
-                base: (!sides.base.is_empty()).then(|| median(&sides.base)),
-                candidate: (!sides.candidate.is_empty()).then(|| median(&sides.candidate)),
-                effect: None,
-                bound,
-                slack: metric.slack,
-                verdict: Verdict::NotMeasured,
-                note: None,
-            };
-            if metric.must_be_zero() {
-                (judgement.verdict, judgement.note) = sides.zero_verdict();
-                if metric.role != Role::Gating {
-                    judgement.verdict = Verdict::NotJudged;
-                }
-                judged.push((judgement, None));
-                continue;
-            }
-            match sides.ratio_problem() {
-                Some(problem) => {
-                    judgement.note = Some(problem);
-                    judged.push((judgement, None));
-                }
-                None => judged.push((judgement, Some(compare(&sides, &metric.bounded_by(bound))))),
-            }
-        }
-        adjust_by_holm(&mut judged);
-        judged.into_iter().map(|(judgement, comparison)| conclude(judgement, comparison, alpha)).collect()
-    }
-
-    fn bound(&self, metric: &Metric, pairs: usize) -> f64 {
-        self.noise.as_ref().map_or(metric.bound, |noise| noise.bound(&metric.name, metric.bound, pairs))
-    }
-
-    fn compare_pairs(&self, sides: &Sides, metric: &Metric, alpha: f64) -> Comparison {
-        let both = || sides.base.iter().zip(&sides.candidate);
-        let worse = worse_sign(metric);
-        let ratios: Vec<f64> = both().map(|(base, candidate)| worse * (candidate / base).ln()).collect();
-        let differences: Vec<f64> = both().map(|(base, candidate)| worse * (candidate - base)).collect();
-        let limit = metric.bound.ln_1p();
-        let confidence = 1.0 - alpha;
-        let (method, interval, p_above, difference_high) = if ratios.len() <= EXACT_PAIRS_MAX {
-            let high = wilcoxon_interval(&differences, confidence).high;
-            (Method::Wilcoxon, wilcoxon_interval(&ratios, confidence), wilcoxon_p_above(&ratios, limit), high)
-        } else {
-            let resamples = bootstrap_medians(&ratios, self.resamples, self.seed);
-            let of_differences = bootstrap_medians(&differences, self.resamples, self.seed);
-            let high = percentile_interval(&of_differences, confidence).high;
-            let interval = percentile_interval(&resamples, confidence);
-            (Method::PairedBootstrap, interval, bootstrap_p_above(&resamples, limit), high)
-        };
-        let effect = Effect {
-            ratio: (worse * median(&ratios)).exp(),
-            ratio_hodges_lehmann: Some((worse * hodges_lehmann(&ratios)).exp()),
-            interval: as_ratio(interval, worse),
-            confidence,
-            method,
-            difference: worse * median(&differences),
-            p_worse: (2.0 * p_above).min(1.0),
-        };
-        Comparison { effect, worsening: interval, difference: median(&differences), difference_high, refused: None }
-    }
-
-    fn compare_medians(&self, sides: &Sides, metric: &Metric, alpha: f64) -> Comparison {
-        let worse = worse_sign(metric);
-        let confidence = 1.0 - alpha;
-        let (base, candidate) = (median(&sides.base), median(&sides.candidate));
-        let difference = candidate - base;
-        let fewest = sides.base.len().min(sides.candidate.len());
-        let (interval, p_above) = if fewest < UNPAIRED_RUNS_MIN {
-            (Interval::UNBOUNDED, 1.0)
-        } else {
-            let (above, below) =
-                if worse > 0.0 { (&sides.candidate, &sides.base) } else { (&sides.base, &sides.candidate) };
-            let resamples = bootstrap_ln_ratios(above, below, self.resamples, self.seed);
-            (percentile_interval(&resamples, confidence), bootstrap_p_above(&resamples, metric.bound.ln_1p()))
-        };
-        let effect = Effect {
-            ratio: candidate / base,
-            ratio_hodges_lehmann: None,
-            interval: as_ratio(interval, worse),
-            confidence,
-            method: Method::UnpairedBootstrap,
-            difference,
-            p_worse: (2.0 * p_above).min(1.0),
-        };
-        let refused = (fewest < UNPAIRED_RUNS_MIN)
-            .then(|| format!("{fewest} runs a side say nothing about noise; {UNPAIRED_RUNS_MIN} are needed"));
-        Comparison {
-            effect,
-            worsening: interval,
-            difference: worse * difference,
-            difference_high: f64::INFINITY,
-            refused,
-        }
-    }
-}
-
 /// What all metrics together say: any regression is one, and all that decide have to be well. None of them measured
 /// is none.
 #[must_use]
@@ -342,58 +102,8 @@ pub fn overall(judgements: &[Judgement]) -> Option<Verdict> {
     }
 }
 
-/// A metric's numbers, run by run.
-struct Sides {
-    base: Vec<f64>,
-    candidate: Vec<f64>,
-    /// Runs on each side, whether they measured it or not.
-    runs: [usize; 2],
-}
-
-impl Sides {
-    /// Why there is no ratio.
-    fn ratio_problem(&self) -> Option<String> {
-        let fewest = self.base.len().min(self.candidate.len());
-        if fewest == 0 {
-            return Some("not measured".to_owned());
-        }
-        if [self.base.len(), self.candidate.len()] != self.runs {
-            return Some(format!("measured in {} and {} of the runs", self.base.len(), self.candidate.len()));
-        }
-        let positive = |value: &&f64| value.is_finite() && **value > 0.0;
-        let usable = self.base.iter().chain(&self.candidate).filter(positive).count();
-        let all = self.base.len() + self.candidate.len();
-        (usable < all).then(|| format!("{} of {all} values are not above 0: there is no ratio", all - usable))
-    }
-
-    /// Of a metric that has to be 0: the candidate must not begin what the base does not do.
-    fn zero_verdict(&self) -> (Verdict, Option<String>) {
-        let total = |values: &[f64]| values.iter().sum::<f64>();
-        let (base, candidate) = (total(&self.base), total(&self.candidate));
-        if self.base.is_empty() || self.candidate.is_empty() {
-            (Verdict::NotMeasured, None)
-        } else if candidate == 0.0 {
-            (Verdict::Ok, None)
-        } else if base == 0.0 {
-            (Verdict::Regression, Some(format!("{candidate} in the candidate's runs, none in the base's")))
-        } else {
-            (Verdict::Ok, Some(format!("{candidate} in the candidate's runs, {base} in the base's: not judged")))
-        }
-    }
-}
-
-/// A metric's effect, and the same as a worsening: ln ratios and differences, positive is worse.
-struct Comparison {
-    effect: Effect,
-    worsening: Interval,
-    difference: f64,
-    /// Upper bound of the difference.
-    difference_high: f64,
-    /// Why nothing can be concluded.
-    refused: Option<String>,
-}
-
-fn adjust_by_holm(judged: &mut [(Judgement, Option<Comparison>)]) {
+/// Makes each probability as large as it has to be when so many metrics decide.
+pub(super) fn adjust_by_holm(judged: &mut [(Judgement, Option<Comparison>)]) {
     let deciding = |(judgement, comparison): &&mut (Judgement, Option<Comparison>)| {
         judgement.role == Role::Gating && comparison.is_some()
     };
@@ -408,7 +118,8 @@ fn adjust_by_holm(judged: &mut [(Judgement, Option<Comparison>)]) {
     }
 }
 
-fn conclude(mut judgement: Judgement, comparison: Option<Comparison>, alpha: f64) -> Judgement {
+/// What follows for a metric.
+pub(super) fn conclude(mut judgement: Judgement, comparison: Option<Comparison>, alpha: f64) -> Judgement {
     let Some(comparison) = comparison else {
         return judgement;
     };
@@ -437,17 +148,4 @@ fn conclude(mut judgement: Judgement, comparison: Option<Comparison>, alpha: f64
     judgement.verdict = verdict;
     judgement.note = note;
     judgement
-}
-
-/// 1 if more is worse, −1 if less is.
-const fn worse_sign(metric: &Metric) -> f64 {
-    match metric.direction {
-        Direction::Lower => 1.0,
-        Direction::Higher => -1.0,
-    }
-}
-
-fn as_ratio(worsening: Interval, worse: f64) -> Interval {
-    let interval = if worse > 0.0 { worsening } else { worsening.negated() };
-    Interval { low: interval.low.exp(), high: interval.high.exp() }
 }

@@ -22,6 +22,13 @@ pub struct Kernel {
     sys: PathBuf,
 }
 
+/// Keeps the calling thread, and those that it starts, on one core. Refused: then the kernel places them.
+pub fn pin(core: u32) {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core as usize);
+    rustix::thread::sched_setaffinity(None, &cores).ok();
+}
+
 impl Default for Kernel {
     /// This machine's.
     fn default() -> Self {

@@ -36,6 +36,15 @@ pub fn write_seconds(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes the header and a row per run; the labels tell them apart.
+///
+/// # Errors
+/// `out` does not take it.
+pub fn write_runs(runs: &[(String, Run)], out: &mut dyn Write) -> io::Result<()> {
+    write_runs_header(out)?;
+    runs.iter().try_for_each(|(label, run)| write_run(label, run, out))
+}
+
 /// Writes the header of [`write_run`]'s rows.
 ///
 /// # Errors
@@ -177,10 +186,7 @@ mod tests {
     fn a_row_per_run() {
         let mut run = Fabricated { name: "paused".to_owned(), pause_s: Some(8.0), ..Fabricated::default() }.run();
         run.server = None;
-        let rows = parse(&text_of(|out| {
-            write_runs_header(out)?;
-            write_run("x,y", &run, out)
-        }));
+        let rows = parse(&text_of(|out| write_runs(&[("x,y".to_owned(), run.clone())], out)));
         assert_eq!(rows[0].len(), rows[1].len());
         let value = |name: &str| {
             let index = rows[0].iter().position(|column| column == name).unwrap();

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use jiff::Timestamp;
 
 use crate::outcome::{Distribution, Figures, Run};
 use crate::output::timeline;
@@ -22,21 +23,53 @@ struct Interval<'a> {
     times: &'a Distribution,
 }
 
-/// Writes it. Empty intervals are left out.
+/// Writes a run. Empty intervals are left out.
 ///
 /// # Errors
 /// `out` does not take it.
-pub fn write(run: &Run, mut out: &mut dyn Write) -> io::Result<()> {
-    let mut intervals = intervals(run);
+pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    let comment = format!("loadgen {}, scenario {}", run.loadgen, run.scenario.name);
+    write_log(&comment, started(run), intervals(run), out)
+}
+
+/// Writes several runs as one log, their labels before the tags: `Tag=LABEL:total:latency`. Times count from the
+/// beginning of the first.
+///
+/// # Errors
+/// `out` does not take it.
+pub fn write_runs(runs: &[(String, Run)], out: &mut dyn Write) -> io::Result<()> {
+    let first = runs.iter().filter_map(|(_, run)| started(run)).min();
+    let mut all = Vec::new();
+    for (label, run) in runs {
+        let later = first.zip(started(run)).map_or(0.0, |(first, own)| own.duration_since(first).as_secs_f64());
+        all.extend(intervals(run).into_iter().map(|interval| Interval {
+            start_s: interval.start_s + later,
+            tag: format!("{}:{}", tag_of(label), interval.tag),
+            ..interval
+        }));
+    }
+    write_log(&format!("{} runs", runs.len()), first, all, out)
+}
+
+/// When the run began; none if a file says it in no known way.
+fn started(run: &Run) -> Option<Timestamp> {
+    run.started.parse().ok()
+}
+
+fn write_log(
+    comment: &str,
+    started: Option<Timestamp>,
+    mut intervals: Vec<Interval<'_>>,
+    mut out: &mut dyn Write,
+) -> io::Result<()> {
     intervals.retain(|interval| interval.times.count() > 0);
     intervals.sort_by(|left, right| left.start_s.total_cmp(&right.start_s));
 
     let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new();
     log.add_comment("[Histogram log format version 1.3]");
-    log.add_comment(&format!("[loadgen {}, scenario {}]", run.loadgen, one_line(&run.scenario.name)));
-    if let Ok(started) = run.started.parse::<jiff::Timestamp>() {
-        let started = SystemTime::from(started);
+    log.add_comment(&format!("[{}]", one_line(comment)));
+    if let Some(started) = started.map(SystemTime::from) {
         log.with_start_time(started).with_base_time(started);
     }
     log.with_max_value_divisor(1e6);
@@ -128,5 +161,23 @@ mod tests {
         assert_eq!(per_second.count(), seconds);
         assert!(phase == run.phases[1].figures.latency, "the phase's histogram changed");
         assert!(total == run.total.latency, "the total's histogram changed");
+    }
+    #[test]
+    fn several_runs_are_one_log() {
+        let early = Fabricated::default().run();
+        let mut late = Fabricated { seed: 8, ..Fabricated::default() }.run();
+        late.started = "2026-11-20T16:01:02Z".to_owned();
+        let runs = [("pair 1, base".to_owned(), late), ("b".to_owned(), early)];
+        let log = text_of(|out| write_runs(&runs, out));
+        let totals: Vec<_> = IntervalLogIterator::new(log.as_bytes())
+            .filter_map(|entry| match entry.unwrap() {
+                LogEntry::Interval(interval) => Some((interval.tag()?.as_str().to_owned(), interval.start_timestamp())),
+                _ => None,
+            })
+            .filter(|(tag, _)| tag.ends_with(":total:latency"))
+            .collect();
+        // Two seconds of ramp and two of warm-up come before; the other run begins a minute later.
+        let wanted = [("b:total:latency", 4), ("pair_1__base:total:latency", 64)];
+        assert_eq!(totals, wanted.map(|(tag, seconds)| (tag.to_owned(), Duration::from_secs(seconds))));
     }
 }

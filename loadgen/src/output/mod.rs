@@ -9,6 +9,7 @@ pub mod html;
 pub mod json;
 pub mod quantile;
 pub mod text;
+mod threshold;
 mod timeline;
 pub mod units;
 

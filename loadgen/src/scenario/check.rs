@@ -3,7 +3,8 @@
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
-use super::{AdapterKind, Arrival, Format, PhaseKind, PublishVia, Scenario, Spread};
+use super::{Arrival, Format, PhaseKind, Scenario, Spread};
+use crate::adapter::{Dialect, TargetError};
 use crate::thresholds;
 
 /// A reason why a scenario cannot be run.
@@ -29,6 +30,13 @@ struct Findings(Vec<Problem>);
 impl Findings {
     fn add(&mut self, field: &str, text: impl Into<String>) {
         self.0.push(Problem { field: field.to_owned(), text: text.into() });
+    }
+
+    /// Takes over a sentence that begins with the field's name.
+    fn target(&mut self, problem: &TargetError) {
+        let text = problem.to_string();
+        let (field, rest) = text.split_once(' ').unwrap_or(("target", &text));
+        self.add(field, rest.trim_start_matches("= "));
     }
 
     fn at_least_one(&mut self, field: &str, actual: u32) {
@@ -112,76 +120,24 @@ fn run(scenario: &Scenario, findings: &mut Findings) {
     }
 }
 
+/// What the protocol says to the target, and to rooms and payloads that it has to carry.
 fn target(scenario: &Scenario, findings: &mut Findings) {
-    let target = &scenario.target;
-    let schemes: &[&str] = match target.adapter {
-        AdapterKind::Sse => &["http://"],
-        _ => &["ws://"],
-    };
-    url("target.url", &target.url, schemes, findings);
-    if let Some(publish_url) = &target.publish_url {
-        let schemes: &[&str] = if publishes_by_http(scenario) { &["http://"] } else { &["ws://"] };
-        url("target.publish_url", publish_url, schemes, findings);
-    } else if publishes_by_http(scenario) && !target.url.starts_with("http://") {
-        findings.add("target.publish_url", "missing, and publishers post over HTTP");
+    let Scenario { target, rooms, payload, .. } = scenario;
+    for problem in Dialect::problems(target) {
+        findings.target(&problem);
     }
-    rooms_in_urls(scenario, findings);
-    match (target.adapter, &target.publish_template) {
-        (AdapterKind::Template, None) => findings.add("target.publish_template", "missing, adapter template needs it"),
-        (AdapterKind::Template, Some(text)) if !text.contains("{payload}") => {
-            findings.add("target.publish_template", format!("no {{payload}} in \"{text}\""));
-        }
-        (AdapterKind::Template, Some(_)) => {}
-        (_, Some(_)) => findings.add("target.publish_template", "only adapter template has it"),
-        (_, None) => {}
+    let Ok(dialect) = Dialect::new(target) else { return };
+    if rooms.count > 1 && !dialect.names_rooms() {
+        findings.add("target.url", format!("no {{room}} in \"{}\", and rooms.count is {}", target.url, rooms.count));
     }
-    if target.adapter != AdapterKind::Template && (target.hello.is_some() || target.hello_answers > 0) {
-        findings.add("target.hello", "only adapter template has it");
+    if let Err(problem) = dialect.check_format(payload.format) {
+        findings.target(&problem);
     }
-    if target.adapter == AdapterKind::Pusher && target.app_key.is_none() && !target.url.contains("/app/") {
-        findings.add("target.app_key", "missing, adapter pusher needs it");
+    // The last room's name is the longest.
+    let name = rooms.name.replace("{n}", &rooms.count.saturating_sub(1).to_string());
+    if let Err(problem) = dialect.check_room(&name) {
+        findings.target(&problem);
     }
-    for name in target.headers.keys().filter(|name| !is_header_name(name)) {
-        findings.add("target.headers", format!("{name:?} is no header's name"));
-    }
-}
-
-/// With several rooms, where they stand for nothing else the URLs must name them.
-fn rooms_in_urls(scenario: &Scenario, findings: &mut Findings) {
-    let (target, count) = (&scenario.target, scenario.rooms.count);
-    let lacks = |text: &str| count > 1 && !text.contains("{room}");
-    let named_by_url = match target.adapter {
-        AdapterKind::Raw | AdapterKind::Sse => true,
-        AdapterKind::Template => target.hello.as_deref().is_none_or(lacks),
-        AdapterKind::Centrifuge | AdapterKind::Pusher | AdapterKind::Nats => false,
-    };
-    if named_by_url && lacks(&target.url) {
-        findings.add("target.url", format!("no {{room}} in \"{}\", and rooms.count is {count}", target.url));
-    }
-    if let Some(publish_url) = target.publish_url.as_deref().filter(|url| publishes_by_http(scenario) && lacks(url)) {
-        findings.add("target.publish_url", format!("no {{room}} in \"{publish_url}\", and rooms.count is {count}"));
-    }
-}
-
-fn publishes_by_http(scenario: &Scenario) -> bool {
-    scenario.target.publish == PublishVia::Http || scenario.target.adapter == AdapterKind::Sse
-}
-
-fn url(field: &str, url: &str, schemes: &[&str], findings: &mut Findings) {
-    match schemes.iter().find_map(|scheme| url.strip_prefix(scheme)) {
-        Some(rest) if rest.starts_with(['/', '?', ':']) || rest.is_empty() => {
-            findings.add(field, format!("\"{url}\" has no host"));
-        }
-        Some(_) => {}
-        None if url.starts_with("wss://") || url.starts_with("https://") => {
-            findings.add(field, format!("\"{url}\": TLS is not supported, put a TLS proxy's backend there"));
-        }
-        None => findings.add(field, format!("\"{url}\" must begin with {}", schemes.join(" or "))),
-    }
-}
-
-fn is_header_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn rooms(scenario: &Scenario, findings: &mut Findings) {
@@ -189,9 +145,6 @@ fn rooms(scenario: &Scenario, findings: &mut Findings) {
     findings.at_least_one("rooms.count", rooms.count);
     if rooms.count > 1 && !rooms.name.contains("{n}") {
         findings.add("rooms.name", format!("no {{n}} in \"{}\", and rooms.count is {}", rooms.name, rooms.count));
-    }
-    if rooms.name.is_empty() {
-        findings.add("rooms.name", "empty");
     }
     if rooms.spread == Spread::Zipf {
         findings.positive("rooms.zipf_exponent", rooms.zipf_exponent);

@@ -152,11 +152,26 @@ pub const FIELDS: &[Field] = &[
         "Adapter template: a publication; {room} and {payload} (JSON-escaped) are replaced.",
     ),
     field(
+        "target.delivery_template",
+        "delivery-template",
+        "TEXT",
+        Kind::Text,
+        "Adapter template: a delivery, where it differs from a publication; {any} stands for whatever is there. \
+         Frames of another shape are then no deliveries.",
+    ),
+    field(
         "target.app_key",
         "app-key",
         "KEY",
         Kind::Text,
         "Adapter pusher: the application's key, part of the path /app/KEY.",
+    ),
+    field(
+        "target.app_secret",
+        "app-secret",
+        "SECRET",
+        Kind::Text,
+        "Adapter pusher: the application's secret. It signs private channels and posts to …/events.",
     ),
     common("rooms.count", "rooms", "N", Kind::Whole(U32), "How many."),
     field("rooms.name", "room-name", "TEMPLATE", Kind::Text, "A room's name; {n} becomes its number, from 0."),

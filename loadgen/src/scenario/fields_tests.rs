@@ -6,6 +6,9 @@ use crate::scenario::{Limits, Mix, Payload, Phase, Publishers, Rooms, Scenario, 
 
 /// A scenario in which every optional field is there: a new one does not compile until it is named here.
 fn full() -> Scenario {
+    let Target { url, adapter, publish, headers, hello_answers, .. } = Target::default();
+    let Subscribers { count: subscribers, connecting_max, handshake_timeout, .. } = Subscribers::default();
+    let Subscribers { source_addresses, connected_min, .. } = Subscribers::default();
     let Mix { slow, slow_bytes_per_second, stalled, churning, churn_stay, .. } = Mix::default();
     let Mix { reconnecting, reconnect_every, reconnect_away, .. } = Mix::default();
     let Publishers { count, rate_per_second, arrival, burst_messages, .. } = Publishers::default();
@@ -16,10 +19,23 @@ fn full() -> Scenario {
             hello: Some(String::new()),
             publish_template: Some(String::new()),
             app_key: Some(String::new()),
-            ..Target::default()
+            app_secret: Some(String::new()),
+            delivery_template: Some(String::new()),
+            url,
+            adapter,
+            publish,
+            headers,
+            hello_answers,
         },
         rooms: Rooms::default(),
-        subscribers: Subscribers { connects_per_second: Some(1.0), ..Subscribers::default() },
+        subscribers: Subscribers {
+            count: subscribers,
+            connects_per_second: Some(1.0),
+            connecting_max,
+            handshake_timeout,
+            source_addresses,
+            connected_min,
+        },
         mix: Mix {
             slow,
             slow_bytes_per_second,
@@ -32,7 +48,12 @@ fn full() -> Scenario {
             reconnect_away,
         },
         publishers: Publishers { count, rate_per_second, arrival, burst_messages, window: Some(1) },
-        payload: Payload { bytes_max: Some(1), file: Some("x".into()), ..Payload::default() },
+        payload: Payload {
+            bytes: Payload::default().bytes,
+            bytes_max: Some(1),
+            file: Some("x".into()),
+            format: Payload::default().format,
+        },
         phases: vec![Phase {
             name: "x".to_owned(),
             kind: super::super::PhaseKind::Measured,

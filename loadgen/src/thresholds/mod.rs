@@ -143,6 +143,17 @@ pub fn judge(run: &Run) -> Result<Vec<ThresholdOutcome>, ThresholdError> {
         .collect())
 }
 
+/// What was measured, for people, in the metric's unit.
+#[must_use]
+pub fn measured(outcome: &ThresholdOutcome) -> String {
+    match (outcome.actual, metrics::find(&outcome.metric)) {
+        (None, _) => "nothing".to_owned(),
+        (Some(actual), Ok(metric)) => quantity::show(metric.unit, actual),
+        // Of another version of loadgen.
+        (Some(actual), Err(_)) => actual.to_string(),
+    }
+}
+
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -79,6 +79,9 @@ fn what_was_not_measured_is_not_met() {
     assert_eq!(needing_server(&run.scenario), ["server.cpu"]);
     let judged = judge(&run).unwrap();
     assert_eq!((judged[0].actual, judged[0].met), (None, false));
+    assert_eq!(measured(&judged[0]), "nothing");
+    let known = ThresholdOutcome { metric: "latency.p99".to_owned(), actual: Some(2.5e6), ..judged[0].clone() };
+    assert_eq!(measured(&known), "2.50ms");
     assert_eq!(value("resume.p50", &run), Ok(None));
 }
 

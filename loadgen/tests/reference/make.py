@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 
 CONFIDENCES = [0.9, 0.95, 0.96, 0.99]
 RESAMPLES = 1_000_000
-# loadgen draws 10,000 resamples: the probability below its quantile for a tail t then scatters by sqrt(t (1-t) / 10000).
+# loadgen draws 10,000 resamples: the probability below its quantile for a tail t scatters by sqrt(t (1-t) / 10000).
 # The bracket is four of those each way, and what is outside of it is a mistake.
 BRACKET_SIGMAS = 4.0
 

@@ -2,6 +2,7 @@
 // A chart of lines, in SVG: redrawn when its width or what it shows changes.
 
 const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
+const SHADES = 10;
 const MARGIN = { top: 22, right: 14, bottom: 26, left: 62 };
 
 const niceStep = (range, wanted) => {
@@ -94,7 +95,7 @@ class Chart {
           toggle.setAttribute("aria-pressed", String(!this.hidden.has(metric)));
           this.draw();
         },
-      }, dashSample(sample.colour, sample.dash), metric);
+      }, sample.dash === null ? null : dashSample(sample.colour, sample.dash), metric);
       bar.append(toggle);
     });
     if (this.options.scales !== false) {
@@ -123,6 +124,9 @@ class Chart {
         if (y !== null && (this.scale === "linear" || y > 0)) [low, high] = [Math.min(low, y), Math.max(high, y)];
       }
     }
+    if (this.scale === "log" && this.options.cells) {
+      [low, high] = [Math.min(low, this.options.cells.low), Math.max(high, this.options.cells.high)];
+    }
     if (!(low <= high)) [low, high] = [0, 1];
     if (this.options.x === "nines") left = 0;
     for (const band of this.options.bands ?? []) [left, right] = [Math.min(left, band.from_s), Math.max(right, band.to_s)];
@@ -150,6 +154,7 @@ class Chart {
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": this.options.title });
     this.drawBands(root, x, inner);
     this.drawAxes(root, { x, y, range, inner, height });
+    this.drawCells(root, x, y);
     // The first metric on top: the others often lie under it.
     for (const line of [...lines].reverse()) root.append(this.path(line, x, y));
     if (this.options.x === "rate") root.append(...lines.flatMap((line) => this.dots(line, x, y)));
@@ -196,6 +201,22 @@ class Chart {
       const place = anchor === "end" ? right + MARGIN.right - 2 : at;
       root.append(svg("text", { class: "x-label", x: place, y: height - 8, "text-anchor": anchor }, label));
     }
+  }
+
+  // All of a distribution over time: the darker, the more of a step's times are there. A path per shade, not per cell.
+  drawCells(root, x, y) {
+    const { cells } = this.options;
+    if (!cells || this.scale !== "log" || this.hidden.has(cells.metric) || hiddenRuns.has(cells.run)) return;
+    const paths = Array(SHADES).fill("");
+    for (const { from, to, low, high, part } of cells.list) {
+      // The root lifts single times out of the paper: they are what one looks for.
+      const shade = Math.min(SHADES - 1, Math.floor(SHADES * part ** 0.35));
+      const [left, right, top, bottom] = [x(from), x(to), y(high), y(low)].map((one) => one.toFixed(1));
+      paths[shade] += `M${left} ${top}H${right}V${bottom}H${left}Z`;
+    }
+    paths.forEach((path, shade) => {
+      if (path) root.append(svg("path", { d: path, fill: cells.colour, opacity: (0.1 + 0.6 * (shade / SHADES)).toFixed(2) }));
+    });
   }
 
   path(line, x, y) {

@@ -45,6 +45,25 @@ impl Curve {
     }
 }
 
+/// Rows of the map of all deliveries: so many per factor of ten of the latency …
+const ROWS_PER_DECADE: f64 = 16.0;
+/// … from here up; shorter ones are in the first.
+const ROW_ZERO_NS: f64 = 1_000.0;
+
+fn rows_of(latency: &Distribution) -> Vec<(u32, u64)> {
+    let mut rows: Vec<(u32, u64)> = Vec::new();
+    for step in latency.histogram().iter_recorded() {
+        let height = (real(step.value_iterated_to()) / ROW_ZERO_NS).max(1.0).log10() * ROWS_PER_DECADE;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below 0, and a few hundred")]
+        let row = height as u32;
+        match rows.last_mut() {
+            Some((last, count)) if *last == row => *count += step.count_at_value(),
+            _ => rows.push((row, step.count_at_value())),
+        }
+    }
+    rows
+}
+
 fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
@@ -62,6 +81,8 @@ pub(super) struct Columns {
     p50_ns: Vec<Option<u64>>,
     p99_ns: Vec<Option<u64>>,
     max_ns: Vec<Option<u64>>,
+    /// Of each step, how many deliveries took how long: (row, count), row 0 from [`ROW_ZERO_NS`].
+    rows: Vec<Vec<(u32, u64)>>,
     server_cpu: Vec<Option<f64>>,
     generator_cpu: Vec<f64>,
 }
@@ -96,6 +117,7 @@ impl Columns {
         self.p50_ns.push(SHOWN[0].of(&latency));
         self.p99_ns.push(SHOWN[2].of(&latency));
         self.max_ns.push(quantile::max_of(&latency));
+        self.rows.push(rows_of(&latency));
         self.server_cpu.push(server_cpu.map(|cpu| rounded(cpu / number)));
         self.generator_cpu.push(rounded(step.iter().map(|second| second.generator_cpu).sum::<f64>() / number));
     }
@@ -117,6 +139,16 @@ mod tests {
         assert_eq!(ns, times.max_ns());
         assert!(curve.points.iter().rev().skip(1).all(|(_, ns)| *ns < 1_100_000), "{:?}", curve.points);
         assert!(Curve::of(&Distribution::default()).is_none());
+    }
+
+    #[test]
+    fn every_delivery_has_a_row() {
+        let mut latency = Distribution::default();
+        for (ns, count) in [(0, 1), (900, 2), (1_000_000, 3), (1_010_000, 4), (1_000_000_000, 5)] {
+            latency.record_many(ns, count);
+        }
+        assert_eq!(rows_of(&latency), [(0, 3), (48, 7), (96, 5)]);
+        assert_eq!(rows_of(&Distribution::default()), []);
     }
 
     #[test]

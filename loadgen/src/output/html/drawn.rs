@@ -40,7 +40,7 @@ fn everything_is_drawn() {
     empty.seconds.clear();
     let runs = [("good".to_owned(), base.run()), (EVIL.to_owned(), odd), ("empty".to_owned(), empty)];
 
-    for (number, figures) in [(3, 9), (1, 9)] {
+    for (number, figures) in [(3, 11), (1, 9)] {
         let Some(body) = drawn(&text_of(|out| report(&runs[..number], out))) else {
             println!("skipped: none of {NAMES:?} is here");
             return;

@@ -8,6 +8,7 @@ use super::curves::{Columns, Curve};
 use crate::outcome::{Audit, Connections, Figures, GeneratorUse, Machine, Run, ServerUse, ThresholdOutcome, Validity};
 use crate::output::quantile::SHOWN;
 use crate::output::text::{self, Colour};
+use crate::output::threshold;
 use crate::output::timeline::{self, Band};
 
 const STYLE: &str = include_str!("report.css");
@@ -74,7 +75,7 @@ struct Shown<'a> {
     workers: u32,
     interrupted: bool,
     validity: &'a Validity,
-    thresholds: &'a [ThresholdOutcome],
+    thresholds: Vec<ThresholdShown>,
     asked_per_second: Option<f64>,
     total: FiguresShown,
     phases: Vec<PhaseShown<'a>>,
@@ -86,6 +87,18 @@ struct Shown<'a> {
     generator: &'a GeneratorUse,
     machine: &'a Machine,
     scenario: String,
+}
+
+#[derive(Serialize)]
+struct ThresholdShown {
+    sentence: String,
+    met: bool,
+}
+
+impl ThresholdShown {
+    fn of(threshold: &ThresholdOutcome) -> Self {
+        Self { sentence: threshold::sentence(threshold), met: threshold.met }
+    }
 }
 
 #[derive(Serialize)]
@@ -154,7 +167,7 @@ impl<'a> Shown<'a> {
             workers: run.workers,
             interrupted: run.interrupted,
             validity: &run.validity,
-            thresholds: &run.thresholds,
+            thresholds: run.thresholds.iter().map(ThresholdShown::of).collect(),
             asked_per_second: text::asked_per_second(run),
             total: FiguresShown::of(&run.total),
             phases: run.phases.iter().map(phase).collect(),

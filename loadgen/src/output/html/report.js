@@ -28,9 +28,49 @@ const chartOf = ({ metrics, ...options }) => {
     return { dash, colour: several ? "currentColor" : own };
   });
   const hiddenMetrics = shown.filter((metric) => several && metric.quiet).map(({ name }) => name);
-  const chart = new Chart({ ...options, lines: present, metrics: shown.map(({ name }) => name), samples, hiddenMetrics });
+  const names = shown.map(({ name }) => name);
+  if (options.cells) {
+    names.push(options.cells.metric);
+    samples.push({ dash: null });
+  }
+  return charted({ ...options, lines: present, metrics: names, samples, hiddenMetrics });
+};
+
+const charted = (options) => {
+  const chart = new Chart(options);
   charts.push(chart);
   return chart.figure;
+};
+
+// The map of all deliveries of a run, in rows as `curves.rs` makes them.
+const ROW = (row) => 1000 * 10 ** (row / 16);
+const cellsOf = (run, cellColour) => {
+  const { at_s: at, rows, step_s: step } = run.columns;
+  const list = rows.flatMap((column, index) => {
+    const all = column.reduce((sum, [, number]) => sum + number, 0);
+    return column.map(([row, number]) => (
+      { from: at[index], to: at[index] + step, low: ROW(row), high: ROW(row + 1), part: number / all }));
+  });
+  return list.length === 0 ? undefined : { run, metric: ALL, list, colour: cellColour, ...rowRange };
+};
+const ALL = "all deliveries";
+const drawnRows = page.runs.flatMap((run) => run.columns.rows.flatMap((column) => column.map(([row]) => row)));
+const rowRange = {
+  low: ROW(drawnRows.reduce((low, row) => Math.min(low, row), Infinity)),
+  high: ROW(drawnRows.reduce((high, row) => Math.max(high, row), 0) + 1),
+};
+
+const mapOf = (run) => {
+  const cells = cellsOf(run, run.colour);
+  if (!cells) return null;
+  const metrics = [ALL, "p99", "p50"];
+  const lines = ["p99", "p50"].map((metric, dash) => (
+    { run, metric, label: metric, points: column(`${metric}_ns`)(run), colour: "var(--soft)", dash }));
+  const samples = [{ dash: null }, ...lines];
+  return charted({
+    title: run.label, x: "time", step: run.columns.step_s, bands: bands(run), scale: "log", scales: false,
+    show: time, axis: timeAxis, cells, lines, metrics, samples, onlyRun: run,
+  });
 };
 
 const curve = (field) => (run) => run.total[field]?.points;
@@ -38,8 +78,7 @@ const curve = (field) => (run) => run.total[field]?.points;
 const column = (field) => (run) => run.columns.at_s.map((at, index) => [at + run.columns.step_s / 2, run.columns[field][index]]);
 const timeAxis = axisLabel(time);
 
-const bands = () => {
-  const [first] = page.runs;
+const bands = (first = page.runs[0]) => {
   const measured = (name) => first.phases.some((phase) => phase.name === name && phase.kind === "measured");
   return first.bands.map((band) => ({ ...band, measured: measured(band.name) }));
 };
@@ -65,10 +104,13 @@ const percentileCharts = () => [
   }),
 ];
 
+const MAP_NOTE = "The darker a place, the more of its second's deliveries took that long; even single ones show.";
+
 const timeCharts = () => [
   overTime({
     title: "Latency over time", tall: true, scale: "log", show: time, axis: timeAxis,
-    note: "Of deliveries that came in each second. Shaded: what is not in the totals.",
+    note: `Of deliveries that came in each second. Grey: what is not in the totals. ${page.runs.length > 1 ? "" : MAP_NOTE}`,
+    cells: page.runs.length > 1 ? undefined : cellsOf(page.runs[0], "var(--soft)"),
     metrics: [{ name: "p99", points: column("p99_ns") }, { name: "p50", points: column("p50_ns") },
       { name: "max", points: column("max_ns"), quiet: true }],
   }),
@@ -120,8 +162,7 @@ const verdict = (run) => {
   const [tone, word] = run.validity.problems.length > 0 ? ["bad", "invalid"]
     : missed.length > 0 ? ["bad", "threshold missed"] : run.interrupted ? ["doubtful", "interrupted"] : ["good", "valid"];
   const item = (kind, text) => html("li", { class: kind }, text);
-  const bounds = run.thresholds.map(({ metric, bound, actual, met }) =>
-    item(met ? "good" : "bad", `${metric} ${bound}: ${met ? "met" : "missed"}, measured ${number(actual)}`));
+  const bounds = run.thresholds.map(({ sentence, met }) => item(met ? "good" : "bad", sentence));
   const notes = [
     ...run.validity.problems.map((text) => item("bad", text)),
     run.interrupted ? item("doubtful", "Interrupted: what was measured until then.") : null,
@@ -142,7 +183,10 @@ const legend = () => html("nav", { class: "legend", "aria-label": "Runs shown" }
     onclick: () => {
       if (!hiddenRuns.delete(run)) hiddenRuns.add(run);
       toggle.setAttribute("aria-pressed", String(!hiddenRuns.has(run)));
-      charts.forEach((chart) => chart.draw());
+      for (const chart of charts) {
+        chart.figure.hidden = hiddenRuns.has(chart.options.onlyRun);
+        chart.draw();
+      }
     },
   }, swatch(run), run.label);
   return toggle;
@@ -172,6 +216,7 @@ const build = () => {
   root.append(...[
     section("Figures", headline()),
     section("Latency", latency, latencyInTime),
+    several ? section("All deliveries", html("p", { class: "caution" }, MAP_NOTE), grid(page.runs.map(mapOf))) : null,
     section("Load over time", grid(otherTimes)),
     section("By percentile", grid(otherCurves), percentilesTable()),
     section("Phases", phasesTable(), loadChart()),

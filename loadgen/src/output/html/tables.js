@@ -23,8 +23,9 @@ const table = (rows) => {
   };
   const some = (row) => typeof row === "string" || page.runs.some((run) => row[1](run) !== "–");
   // No wider than its runs need, or the eye has far to go from a name to its figure.
+  const several = page.runs.length > 1;
   return html("div", { class: "scroll", style: `max-width:${340 + 190 * page.runs.length}px` },
-    html("table", {}, html("thead", {}, head), html("tbody", {}, rows.filter(some).map(line))));
+    html("table", {}, several ? html("thead", {}, head) : null, html("tbody", {}, rows.filter(some).map(line))));
 };
 
 const swatch = (run) => html("span", { class: "swatch", style: `background:${run.colour}` });
@@ -35,13 +36,13 @@ const keyFigures = (run) => {
   const figures = [
     ["p50", time(quantileAt(latency, "p50"))], ["p99", time(quantileAt(latency, "p99"))],
     ["p99.9", time(quantileAt(latency, "p99.9"))], ["deliveries", perSecond(run.total.deliveries_per_second)],
-    ["lost", count(lost), lost > 0], ["CPU per delivery", time(run.server?.cpu_ns_per_delivery)],
+    ["lost", count(lost), lost > 0], ["CPU / delivery", time(run.server?.cpu_ns_per_delivery)],
   ];
   return html("dl", {}, figures.map(([name, figure, bad]) =>
     html("div", {}, html("dt", {}, name), html("dd", { class: bad ? "bad" : undefined }, figure))));
 };
 
-const headline = () => table([
+const headlineRows = () => [
   "Load",
   ["messages, asked", (run) => (run.asked_per_second === null ? "closed loop" : perSecond(run.asked_per_second))],
   ["messages, reached", (run) => (run.total.seconds > 0 ? perSecond(run.total.published / run.total.seconds) : "–")],
@@ -65,7 +66,19 @@ const headline = () => table([
   ["busiest thread, of a core", (run) => share(run.generator.busiest_thread)],
   ["machine: others", (run) => cores(run.generator.others)],
   ["machine: stolen", (run) => share(run.generator.steal)],
-]);
+];
+
+// One run: its groups beside one another, a column of figures would leave the page empty.
+const headline = () => {
+  const rows = headlineRows();
+  if (page.runs.length > 1) return table(rows);
+  const groups = [];
+  for (const row of rows) {
+    if (typeof row === "string") groups.push([row]);
+    else groups.at(-1).push(row);
+  }
+  return html("div", { class: "groups" }, groups.map((group) => table(group)));
+};
 
 const auditTable = () => {
   const rows = [["owed", "expected"], ["arrived", "received"]].map(([name, field]) =>

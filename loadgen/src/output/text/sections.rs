@@ -6,6 +6,7 @@ use std::io;
 use super::{Page, Tone};
 use crate::outcome::{Distribution, Run};
 use crate::output::quantile::{self, SHOWN};
+use crate::output::threshold;
 use crate::output::units::{bytes, bytes_per_second, count, nanoseconds, rate, real, share, span, time_ns};
 use crate::scenario::PhaseKind;
 
@@ -182,21 +183,11 @@ pub(super) fn thresholds(run: &Run, page: &mut Page<'_>) -> io::Result<()> {
     }
     page.plain("")?;
     for threshold in &run.thresholds {
-        let actual = threshold.actual.map_or_else(|| "nothing of the kind".to_owned(), significant);
-        let text = format!("{} {}, measured {actual}", threshold.metric, threshold.bound);
+        let text = threshold::sentence(threshold);
         match threshold.met {
             true => page.marked(Tone::Good, "   met", &text)?,
             false => page.marked(Tone::Bad, "missed", &text)?,
         }
     }
     Ok(())
-}
-
-/// As many digits as say something.
-pub(in crate::output) fn significant(value: f64) -> String {
-    match value.abs() {
-        size if size >= 1_000.0 || (value.fract() == 0.0) => format!("{value:.0}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.5}"),
-    }
 }

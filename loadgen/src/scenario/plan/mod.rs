@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AdapterKind, PhaseKind, Scenario, Spread};
+use super::{AdapterKind, PhaseKind, Scenario};
+use crate::seats::Seats;
 
 pub use hits::{Hit, MachineLimits, Weight};
 
@@ -170,28 +171,10 @@ fn seconds_of(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
-/// Members of each room, in the order of the rooms: in turn, or by Zipf's law with largest remainders.
+/// Members of each room, in the order of the rooms; none if the scenario was not checked and nobody can be seated.
 fn members_per_room(scenario: &Scenario) -> Vec<u32> {
-    let (rooms, subscribers) = (scenario.rooms.count.max(1), scenario.subscribers.count);
-    if scenario.rooms.spread == Spread::Even {
-        return (0..rooms).map(|room| subscribers / rooms + u32::from(room < subscribers % rooms)).collect();
-    }
-    let weights: Vec<f64> = (1..=rooms).map(|rank| f64::from(rank).powf(-scenario.rooms.zipf_exponent)).collect();
-    let sum: f64 = weights.iter().sum();
-    let exact: Vec<f64> = weights.iter().map(|weight| weight / sum * f64::from(subscribers)).collect();
-    let mut members: Vec<u32> = exact.iter().map(|&share| whole(share)).collect();
-    let mut by_remainder: Vec<usize> = (0..exact.len()).collect();
-    by_remainder.sort_by(|&left, &right| exact[right].fract().total_cmp(&exact[left].fract()));
-    let missing = subscribers.saturating_sub(members.iter().sum());
-    for &room in by_remainder.iter().cycle().take(usize::try_from(missing).unwrap_or(0)) {
-        members[room] += 1;
-    }
-    members
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count of 32 bits")]
-const fn whole(share: f64) -> u32 {
-    share as u32
+    Seats::new(scenario)
+        .map_or_else(|_| Vec::new(), |seats| (0..seats.rooms()).map(|room| seats.members(room)).collect())
 }
 
 /// Members that a message reaches, on average over the publishers; and those whose deliveries are owed: slow and

@@ -1,0 +1,319 @@
+//! Where every delivery is accounted for: one desk per worker, behind one lock that only its data thread holds for long.
+//!
+//! Per delivery: the stamp is read and checked, the ledger asked, two distributions and the fan-out told. No allocation,
+//! no hashing, no clock (the time is passed in).
+
+use std::sync::Arc;
+
+use super::part::{Part, PhasePart, Tick};
+use super::window::Window;
+use crate::clock::Nanos;
+use crate::fan_out::{FanOut, Keep, ring_for};
+use crate::ledger::{Account, Expectation, Ledger, Resumes, Seen};
+use crate::outcome::Distribution;
+use crate::scenario::Scenario;
+use crate::schedule::{Schedule, Span};
+use crate::seats::{Kind, Seat, Seats};
+use crate::stamp::{self, Read};
+
+/// A ring for the messages of a closed loop: more are not outstanding.
+const CLOSED_LOOP_RING: usize = 4_096;
+
+/// One subscriber at the desk.
+#[derive(Debug)]
+struct Place {
+    seat: Seat,
+    ledger: Option<Ledger>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Desk {
+    run_id: u64,
+    seats: Arc<Seats>,
+    places: Vec<Place>,
+    /// Due time of offset 0; none before the start.
+    first_due: Option<Nanos>,
+    spans: Vec<Span>,
+    /// Where the last message's due time and the last arrival were.
+    due_span: usize,
+    now_span: usize,
+    fan_out: FanOut,
+    /// Normal members by room: how many each message is to reach for its fan-out to be complete.
+    normal: Vec<u32>,
+    /// Whether other workers have members of the same rooms.
+    keep: Keep,
+    window: Option<Arc<Window>>,
+    pub(super) part: Part,
+    pub(super) second: Tick,
+    connected: u64,
+    gaps: u64,
+}
+
+impl Desk {
+    pub(super) fn new(
+        (run_id, scenario): (u64, &Scenario),
+        seats: Arc<Seats>,
+        numbers: &[u32],
+        (keep, window): (Keep, Option<Arc<Window>>),
+        spans: Vec<Span>,
+    ) -> Self {
+        let places = numbers.iter().map(|number| seats.subscribers()[*number as usize]);
+        let places = places.map(|seat| Place { seat, ledger: None }).collect();
+        let publishers = scenario.publishers.count;
+        let rate = spans.iter().map(|span| span.rate_per_second).fold(0.0, f64::max);
+        let ring = match window {
+            Some(_) => CLOSED_LOOP_RING,
+            None => ring_for(rate / f64::from(publishers.max(1)), scenario.limits.arrival_timeout),
+        };
+        Self {
+            run_id,
+            normal: vec![0; seats.rooms() as usize],
+            seats,
+            places,
+            first_due: None,
+            part: Part { phases: vec![PhasePart::default(); spans.len()], ..Part::default() },
+            spans,
+            due_span: 0,
+            now_span: 0,
+            fan_out: FanOut::new(publishers, ring, keep),
+            keep,
+            window,
+            second: Tick::default(),
+            connected: 0,
+            gaps: 0,
+        }
+    }
+
+    /// The schedule begins.
+    pub(super) const fn start(&mut self, first_due: Nanos) {
+        self.first_due = Some(first_due);
+    }
+
+    /// Members now.
+    pub(super) const fn connected(&self) -> u64 {
+        self.connected
+    }
+
+    /// A subscriber has become a member, or is one again.
+    pub(super) fn joined(&mut self, place: usize, resumes: Resumes) {
+        let Place { seat, ledger } = &mut self.places[place];
+        self.connected += 1;
+        self.part.connected_max = self.part.connected_max.max(self.connected);
+        self.part.connections.established += 1;
+        match seat.kind {
+            Kind::Slow | Kind::Stalled => return,
+            Kind::Normal => self.normal[seat.room as usize] += 1,
+            Kind::Churning | Kind::Reconnecting => {}
+        }
+        let Some(ledger) = ledger else {
+            // Whoever is there before anything is published is owed everything; how far a publisher is when somebody
+            // comes later is not known: its messages are owed from the first one that arrives.
+            let expectation = if self.first_due.is_none() { Expectation::From(0) } else { Expectation::Unknown };
+            *ledger = Some(Ledger::new(self.seats.publishers_of_room(seat.room) as usize, expectation));
+            return;
+        };
+        ledger.came_back(resumes);
+        self.part.connections.resumed += 1;
+    }
+
+    /// A member's connection has ended.
+    pub(super) fn left(&mut self, place: usize) {
+        let Place { seat, ledger } = &mut self.places[place];
+        self.connected -= 1;
+        if seat.kind == Kind::Normal {
+            self.normal[seat.room as usize] -= 1;
+        }
+        let Some(left) = ledger else { return };
+        left.left();
+        if seat.kind == Kind::Churning {
+            // It comes back as somebody new: what it is not there for is not missed by anybody.
+            let sent = vec![0; self.seats.publishers_of_room(seat.room) as usize];
+            self.part.account.add(&Account { missed_while_away: 0, ..left.close(&sent) });
+            *ledger = None;
+        }
+    }
+
+    /// An attempt failed.
+    pub(super) fn failed(&mut self, kind: String) {
+        self.second.errors += 1;
+        *self.part.connections.failed.entry(kind).or_default() += 1;
+    }
+
+    /// A connection ended that should have lasted.
+    pub(super) fn lost_connection(&mut self, place: usize, kind: String) {
+        self.second.errors += 1;
+        let seat = self.places[place].seat;
+        self.part.members_lost += u64::from(matches!(seat.kind, Kind::Normal | Kind::Reconnecting | Kind::Churning));
+        *self.part.connections.lost.entry(kind).or_default() += 1;
+    }
+
+    /// A publisher got a copy of something.
+    pub(super) fn copied(&mut self, now: Nanos) {
+        if let Some(span) = self.span_of_now(now) {
+            self.part.phases[span].copies += 1;
+        }
+    }
+
+    /// A payload has arrived at a subscriber. Whether it is one of this run's, the first time, for this room.
+    pub(super) fn delivered(&mut self, place: usize, payload: &[u8], now: Nanos) -> bool {
+        let Place { seat, ledger } = &mut self.places[place];
+        let stamp = match stamp::read(payload) {
+            Read::Stamped(stamp) if stamp.run_id == self.run_id => stamp,
+            Read::Stamped(_) | Read::Foreign => {
+                self.part.foreign += 1;
+                return false;
+            }
+            Read::Corrupt(_) => {
+                self.part.corrupt += 1;
+                return false;
+            }
+        };
+        let Some(ledger) = ledger else { return false };
+        if stamp.room != seat.room {
+            self.part.misrouted += 1;
+            return false;
+        }
+        let seat = *seat;
+        let slot = self.seats.slot_of_publisher(stamp.publisher) as usize;
+        match ledger.observe(slot, stamp.sequence) {
+            Seen::InOrder => {}
+            Seen::Gap(missing) => self.gaps += missing,
+            Seen::OutOfOrder => self.gaps = self.gaps.saturating_sub(1),
+            Seen::Duplicate => return false,
+        }
+        let latency_ns = now.since_ns(stamp.due);
+        self.second.deliveries += 1;
+        self.second.bytes += payload.len() as u64;
+        self.second.latency.record(latency_ns);
+        if let Some(span) = self.span_of_now(now) {
+            let phase = &mut self.part.phases[span];
+            phase.arrived += 1;
+            phase.arrived_bytes += payload.len() as u64;
+        }
+        let due_span = self.span_of_due(stamp.due);
+        if let Some(span) = due_span {
+            let phase = &mut self.part.phases[span];
+            phase.deliveries += 1;
+            phase.latency.record(latency_ns);
+        }
+        if seat.kind == Kind::Normal {
+            self.spread(&stamp, seat.room, now, due_span);
+        }
+        true
+    }
+
+    fn spread(&mut self, stamp: &stamp::Stamp, room: u32, now: Nanos, due_span: Option<usize>) {
+        let expected = if self.keep == Keep::Partials { u32::MAX } else { self.normal[room as usize] };
+        let complete = self.fan_out.delivered(stamp.publisher, stamp.sequence, stamp.due, now, expected);
+        let Some(complete) = complete else { return };
+        if let Some(span) = due_span {
+            self.part.phases[span].spread.record(complete.spread_ns);
+            self.part.phases[span].completion.record(complete.completion_ns);
+        }
+        if let Some(window) = &self.window {
+            window.give_back();
+        }
+    }
+
+    /// The phase that `due` lies in.
+    fn span_of_due(&mut self, due: Nanos) -> Option<usize> {
+        let offset_ns = due.since_ns(self.first_due?);
+        self.due_span = find(&self.spans, self.due_span, offset_ns)?;
+        Some(self.due_span)
+    }
+
+    /// The phase that it is now.
+    fn span_of_now(&mut self, now: Nanos) -> Option<usize> {
+        let first_due = self.first_due?;
+        if now < first_due {
+            return None;
+        }
+        self.now_span = find(&self.spans, self.now_span, now.since_ns(first_due))?;
+        Some(self.now_span)
+    }
+
+    /// What has happened since the last tick.
+    pub(super) fn take_tick(&mut self, second: u64) -> Tick {
+        let tick = std::mem::take(&mut self.second);
+        Tick { second, connected: self.connected, gaps: self.gaps, ..tick }
+    }
+
+    /// Settles the accounts: nothing comes any more. `sent`: messages by publisher; `closed_loop_dues`: when each was due,
+    /// where no schedule tells.
+    pub(super) fn close(&mut self, scenario: &Scenario, sent: &[u64], closed_loop_dues: &[Vec<Nanos>]) -> Part {
+        let mut dues = None;
+        for Place { seat, ledger } in &self.places {
+            let Some(ledger) = ledger else { continue };
+            let by_slot = |slot| sent[self.seats.publisher_at(seat.room, slot) as usize];
+            let sent: Vec<u64> = (0..self.seats.publishers_of_room(seat.room)).map(by_slot).collect();
+            let account = ledger.close(&sent);
+            self.part.account.add(&account);
+            if account.lost_in_gaps + account.lost_at_tail == 0 {
+                continue;
+            }
+            let dues = dues.get_or_insert_with(|| Dues::new(scenario, &self.spans, self.first_due, closed_loop_dues));
+            for missing in ledger.missing(&sent) {
+                let slot = u32::try_from(missing.slot).unwrap_or(u32::MAX);
+                let publisher = self.seats.publisher_at(seat.room, slot);
+                for sequence in missing.sequences {
+                    if let Some(span) = dues.span_of(publisher, sequence) {
+                        self.part.phases[span].lost += 1;
+                    }
+                }
+            }
+        }
+        self.part.unfinished = self.fan_out.finish();
+        self.part.partials = self.fan_out.take_partials();
+        std::mem::take(&mut self.part)
+    }
+
+    /// Somebody came back and got something.
+    pub(super) fn resumed(&mut self, took_ns: u64) {
+        self.part.resume.record(took_ns);
+    }
+
+    /// A connection was established, and became a member.
+    pub(super) fn established(&mut self, connect_ns: u64, handshake_ns: u64) {
+        let record = |times: &mut Distribution, ns| times.record(ns);
+        record(&mut self.part.connect, connect_ns);
+        record(&mut self.part.handshake, handshake_ns);
+    }
+}
+
+/// The span that `offset_ns` is in, looked for from `near` on.
+fn find(spans: &[Span], near: usize, offset_ns: u64) -> Option<usize> {
+    let holds = |span: &Span| span.start_ns <= offset_ns && offset_ns < span.end_ns;
+    if spans.get(near).is_some_and(holds) {
+        return Some(near);
+    }
+    spans.iter().position(holds)
+}
+
+/// In which phase each message was due; made only if something was lost.
+struct Dues {
+    by_publisher: Vec<Vec<u32>>,
+}
+
+impl Dues {
+    fn new(scenario: &Scenario, spans: &[Span], first_due: Option<Nanos>, closed_loop: &[Vec<Nanos>]) -> Self {
+        let mut by_publisher = vec![Vec::new(); scenario.publishers.count as usize];
+        if scenario.publishers.window.is_none() {
+            for due in Schedule::new(&scenario.publishers, spans, scenario.seed) {
+                by_publisher[due.publisher as usize].push(due.phase);
+            }
+        }
+        for (phases, dues) in by_publisher.iter_mut().zip(closed_loop) {
+            let span_of = |due: &Nanos| first_due.and_then(|first| find(spans, 0, due.since_ns(first)));
+            phases
+                .extend(dues.iter().map(|due| span_of(due).map_or(u32::MAX, |span| u32::try_from(span).unwrap_or(0))));
+        }
+        Self { by_publisher }
+    }
+
+    fn span_of(&self, publisher: u32, sequence: u64) -> Option<usize> {
+        let phases = self.by_publisher.get(publisher as usize)?;
+        let phase = *phases.get(usize::try_from(sequence).ok()?)?;
+        (phase != u32::MAX).then_some(phase as usize)
+    }
+}

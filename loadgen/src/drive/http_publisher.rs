@@ -1,0 +1,88 @@
+//! Publishing by posts: one request at a time per publisher, over a connection that is kept.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper::header::HOST;
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+
+use super::connect::{Failure, kind_of_http, within};
+use super::pacer::Ink;
+use super::sent::SentBook;
+use super::subscriber::Audience;
+use crate::adapter::HttpPublish;
+use crate::clock::Nanos;
+use crate::schedule::Due;
+
+/// One publisher's.
+pub(super) struct Posts {
+    pub(super) publish: HttpPublish,
+    pub(super) due: mpsc::Receiver<Due>,
+    pub(super) ink: Arc<Ink>,
+    pub(super) book: Arc<Mutex<SentBook>>,
+}
+
+/// Posts what is due until nothing more can be.
+pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, timeout: Duration) {
+    let mut sender: Option<SendRequest<Full<Bytes>>> = None;
+    let (mut payload, mut body) = (Vec::new(), Vec::new());
+    while let Some(due) = posts.due.recv().await {
+        posts.ink.fill(&due, &mut payload);
+        posts.publish.body(&payload, &mut body);
+        let url = posts.publish.url(&body).into_owned();
+        let exchange = async {
+            let uri: Uri = url.parse().map_err(|error| format!("url: {error}"))?;
+            let mut ready = match sender.take() {
+                Some(kept) if !kept.is_closed() => kept,
+                _ => connect(&audience, &uri, number).await?,
+            };
+            ready.ready().await.map_err(|error| kind_of_http(&error))?;
+            let at = Nanos::now();
+            let answer = post(&mut ready, &posts.publish, &uri, body.clone()).await?;
+            sender = Some(ready);
+            Ok((at, answer))
+        };
+        let outcome = within(timeout, exchange).await;
+        let mut book = posts.book.lock().expect("nobody panics while holding it");
+        match outcome {
+            Ok((at, (status, answer))) => match posts.publish.refusal(status, &answer) {
+                None => book.sent(due.publisher, due.phase, posts.ink.due_time(&due), at),
+                Some(why) => book.error(format!("publisher: {why}")),
+            },
+            Err(why) => book.error(format!("publisher: {why}")),
+        }
+    }
+}
+
+async fn connect(audience: &Audience, uri: &Uri, number: u32) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    let stream = audience.route.connect_to(uri, number).await?;
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|error| kind_of_http(&error))?;
+    // Its error comes to the request as well.
+    tokio::spawn(async move { connection.await.ok() });
+    Ok(sender)
+}
+
+async fn post(
+    sender: &mut SendRequest<Full<Bytes>>,
+    publish: &HttpPublish,
+    uri: &Uri,
+    body: Vec<u8>,
+) -> Result<(u16, Bytes), Failure> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut builder = Request::builder().method(Method::POST).uri(path);
+    if !publish.headers().iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        builder = builder.header(HOST, uri.authority().map_or("", |authority| authority.as_str()));
+    }
+    let builder = publish.headers().iter().fold(builder, |builder, (name, value)| builder.header(name, value));
+    let request = builder.body(Full::new(Bytes::from(body))).map_err(|error| format!("request: {error}"))?;
+    let response = sender.send_request(request).await.map_err(|error| kind_of_http(&error))?;
+    let status = response.status().as_u16();
+    let answer = response.into_body().collect().await.map_err(|error| kind_of_http(&error))?.to_bytes();
+    Ok((status, answer))
+}

@@ -1,0 +1,155 @@
+//! A connection from its handshake on: becoming a member, then everything that arrives.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role, WebSocket, WebSocketError};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connect::{kind_of, kind_of_http};
+use crate::adapter::{Event, Kind, Outgoing, Position, Session};
+use crate::clock::Nanos;
+
+/// Why a connection ended, in a word or two.
+pub(super) type End = String;
+
+/// What carries a session's messages.
+pub(super) enum Stream<S> {
+    /// WebSocket messages.
+    Messages(Box<FragmentCollector<S>>),
+    /// The body of an answer.
+    Body(Incoming),
+}
+
+/// A connection and its side of the dialect, which a publisher shares with the pacer.
+pub(super) struct Line<S> {
+    pub(super) session: Arc<Mutex<Session>>,
+    stream: Stream<S>,
+}
+
+/// One arrival: for an event stream several messages, or a part of one.
+enum Arrival {
+    Message(Kind, Bytes),
+    Text(Vec<u8>),
+    Nothing,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    /// A WebSocket connection behind its handshake.
+    pub(super) fn over_messages(session: Session, stream: S) -> Self {
+        let socket = WebSocket::after_handshake(stream, Role::Client);
+        let stream = Stream::Messages(Box::new(FragmentCollector::new(socket)));
+        Self { session: Arc::new(Mutex::new(session)), stream }
+    }
+
+    /// An event stream behind the head of its answer.
+    pub(super) fn over_body(session: Session, body: Incoming) -> Self {
+        Self { session: Arc::new(Mutex::new(session)), stream: Stream::Body(body) }
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().expect("nobody panics while holding it")
+    }
+
+    /// Where to resume, if it can.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.session().position()
+    }
+
+    /// Speaks until the server has made this connection a member. Publications that come before count as well.
+    pub(super) async fn join(&mut self, publication: &mut impl FnMut(&[u8], Nanos)) -> Result<(), End> {
+        let opening = self.session().opening();
+        for outgoing in opening {
+            self.send(outgoing).await?;
+        }
+        while !self.is_joined() {
+            self.next(publication).await?;
+        }
+        Ok(())
+    }
+
+    fn is_joined(&self) -> bool {
+        self.session().is_joined()
+    }
+
+    /// Takes the next arrival; `publication` gets each payload in it. How many bytes it was.
+    pub(super) async fn next(&mut self, publication: &mut impl FnMut(&[u8], Nanos)) -> Result<usize, End> {
+        let arrival = self.arrival().await?;
+        let now = Nanos::now();
+        let (kind, bytes) = match &arrival {
+            Arrival::Message(kind, bytes) => (*kind, &bytes[..]),
+            Arrival::Text(bytes) => (Kind::Text, &bytes[..]),
+            Arrival::Nothing => return Ok(0),
+        };
+        let (mut answers, mut refused) = (Vec::new(), None);
+        let received = self.session().receive(kind, bytes, &mut |event| match event {
+            Event::Publication(payload) => publication(payload, now),
+            Event::Answer(outgoing) => answers.push(outgoing),
+            Event::Refused(why) => refused = Some(why),
+            Event::Joined | Event::NotResumed => {}
+        });
+        received.map_err(|error| error.to_string())?;
+        for answer in answers {
+            self.send(answer).await?;
+        }
+        refused.map_or(Ok(bytes.len()), |why| Err(format!("refused: {why}")))
+    }
+
+    async fn arrival(&mut self) -> Result<Arrival, End> {
+        match &mut self.stream {
+            Stream::Messages(socket) => {
+                let frame = socket.read_frame().await.map_err(|error| kind_of_websocket(&error))?;
+                match frame.opcode {
+                    OpCode::Text => Ok(Arrival::message(Kind::Text, frame.payload)),
+                    OpCode::Binary => Ok(Arrival::message(Kind::Binary, frame.payload)),
+                    OpCode::Close => Err(close_of(&frame.payload)),
+                    OpCode::Ping | OpCode::Pong | OpCode::Continuation => Ok(Arrival::Nothing),
+                }
+            }
+            Stream::Body(body) => match body.frame().await {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().ok();
+                    Ok(data.map_or(Arrival::Nothing, |bytes| Arrival::Message(Kind::Text, bytes)))
+                }
+                Some(Err(error)) => Err(kind_of_http(&error)),
+                None => Err("end of the stream".to_owned()),
+            },
+        }
+    }
+
+    async fn send(&mut self, outgoing: Outgoing) -> Result<(), End> {
+        let Stream::Messages(socket) = &mut self.stream else { return Ok(()) };
+        let opcode = if outgoing.kind == Kind::Text { OpCode::Text } else { OpCode::Binary };
+        let frame = Frame::new(true, opcode, None, Payload::Owned(outgoing.bytes));
+        socket.write_frame(frame).await.map_err(|error| kind_of_websocket(&error))
+    }
+}
+
+impl Arrival {
+    fn message(kind: Kind, payload: Payload<'_>) -> Self {
+        match payload {
+            Payload::Bytes(bytes) => Self::Message(kind, bytes.freeze()),
+            Payload::Owned(bytes) => Self::Text(bytes),
+            Payload::Borrowed(bytes) => Self::Text(bytes.to_vec()),
+            Payload::BorrowedMut(bytes) => Self::Text(bytes.to_vec()),
+        }
+    }
+}
+
+/// `close 3008`, from the close frame's payload.
+fn close_of(payload: &[u8]) -> End {
+    payload.first_chunk().map_or_else(|| "close".to_owned(), |code| format!("close {}", u16::from_be_bytes(*code)))
+}
+
+fn kind_of_websocket(error: &WebSocketError) -> End {
+    match error {
+        WebSocketError::IoError(error) => kind_of(error),
+        WebSocketError::UnexpectedEOF | WebSocketError::ConnectionClosed => {
+            kind_of(&io::Error::from(io::ErrorKind::UnexpectedEof))
+        }
+        other => format!("protocol: {other}"),
+    }
+}

@@ -1,0 +1,107 @@
+//! Driving a run: one worker's part of it.
+//!
+//! ```text
+//!            coordinator (run)                       commands ↓  ↑ reports (once a second, and at the end)
+//! ┌ worker ──────────────────────────────────────────────────────────────────────────────────────────┐
+//! │ control thread: ticks, phases, own CPU                                                           │
+//! │ pacer thread:  schedule → due → payload → frame → outlet ──→ socket     (never waits for readers) │
+//! │ data thread:   ramp → connect → subscriber tasks → desk (ledger, fan-out, distributions)          │
+//! └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A worker drives every n-th subscriber and publisher. In a run of one process it is a set of threads of it; otherwise a
+//! process of its own, and the messages below travel as JSON.
+
+mod connect;
+mod desk;
+mod http_publisher;
+mod listen;
+mod outlet;
+mod pacer;
+mod part;
+mod publisher;
+mod ramp;
+mod sent;
+mod subscriber;
+mod window;
+mod wire;
+mod worker;
+
+use serde::{Deserialize, Serialize};
+
+pub use part::{Part, PhasePart, Tick};
+pub use worker::work;
+pub(crate) use worker::{Edge, measured_edges};
+
+use crate::clock::Nanos;
+use crate::outcome::Connections;
+use crate::scenario::Scenario;
+
+/// What a worker is to drive.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// The whole run.
+    pub scenario: Scenario,
+    /// Tells this run's messages from any other's.
+    pub run_id: u64,
+    /// Which worker it is, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+    /// The beginning of the run: ticks count from it.
+    pub began: Nanos,
+    /// The core for this worker.
+    pub pin: Option<u32>,
+    /// Added to this machine's clock it gives the coordinator's: 0 on the same machine, nanoseconds.
+    pub clock_offset_ns: i64,
+}
+
+impl Task {
+    /// Whether this worker drives subscriber or publisher `number`.
+    #[must_use]
+    pub const fn drives(&self, number: u32) -> bool {
+        number % self.count == self.index
+    }
+}
+
+/// What the coordinator tells a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Publish: the schedule begins at this time (coordinator's clock).
+    Start {
+        /// Due time of offset 0.
+        first_due: Nanos,
+    },
+    /// Publish nothing more.
+    Stop,
+    /// Nothing comes any more: settle the accounts. Each publisher's number of messages.
+    Close {
+        /// By publisher, all workers'.
+        sent: Vec<u64>,
+    },
+}
+
+/// What a worker tells the coordinator.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// Everybody is connected, or has failed to be.
+    Ramped {
+        /// Members now.
+        connected: u64,
+        /// Publishers that can publish.
+        publishers: u32,
+        /// How the attempts went.
+        connections: Connections,
+    },
+    /// A second has passed.
+    Tick(Box<Tick>),
+    /// The schedule is over: messages sent, by publisher of this worker.
+    Sent {
+        /// Publisher and count.
+        sent: Vec<(u32, u64)>,
+    },
+    /// The accounts.
+    Done(Box<Part>),
+    /// It cannot go on.
+    Failed(String),
+}

@@ -1,0 +1,353 @@
+//! A worker from its task to its accounts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::connect::Route;
+use super::desk::Desk;
+use super::pacer::{ClosedLoopDues, Ink, Pacer};
+use super::publisher::{self, Voice};
+use super::ramp::ramp;
+use super::sent::SentBook;
+use super::subscriber::Audience;
+use super::window::Window;
+use super::{Command, Part, Report, Task};
+use crate::adapter::Dialect;
+use crate::clock::Nanos;
+use crate::fan_out::Keep;
+use crate::machine::process::{Sample, Sampler};
+use crate::payload::Payloads;
+use crate::scenario::PhaseKind;
+use crate::schedule::{Schedule, Span, spans};
+use crate::seats::Seats;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Drives the worker's part of a run: takes commands until the accounts are settled, and reports. An error is reported as
+/// well, and ends it. Reports carry the worker's number.
+pub fn work(task: Task, commands: &Receiver<Command>, reports: &SyncSender<(u32, Report)>) {
+    let index = task.index;
+    match Worker::begin(task) {
+        Ok(worker) => worker.run(commands, reports),
+        // Nobody listens any more: then nobody wants to know.
+        Err(problem) => drop(reports.send((index, Report::Failed(problem)))),
+    }
+}
+
+/// What the control thread has.
+struct Worker {
+    task: Task,
+    spans: Vec<Span>,
+    audience: Arc<Audience>,
+    ink: Arc<Ink>,
+    book: Arc<Mutex<SentBook>>,
+    stop: Arc<AtomicBool>,
+    window: Option<Arc<Window>>,
+    /// Ends the data thread.
+    end: Option<oneshot::Sender<()>>,
+    data: Option<JoinHandle<()>>,
+    pacer: Option<JoinHandle<ClosedLoopDues>>,
+    /// What the data thread has when the ramp is over.
+    ramped: Receiver<Vec<(u32, Voice)>>,
+    voices: Option<Vec<(u32, Voice)>>,
+    closed_loop_dues: ClosedLoopDues,
+    usage: Usage,
+}
+
+/// The process's own CPU.
+struct Usage {
+    sampler: Option<Sampler>,
+    last: Option<Sample>,
+    /// At the beginning of the measured phase that is running.
+    measured_since: Option<Sample>,
+    cpu_seconds: f64,
+    busiest: (f64, f64),
+}
+
+impl Worker {
+    fn begin(task: Task) -> Result<Self, String> {
+        crate::clock::set_offset_ns(task.clock_offset_ns);
+        let scenario = Arc::new(task.scenario.clone());
+        let dialect = Arc::new(Dialect::new(&scenario.target).map_err(|error| error.to_string())?);
+        let seats = Arc::new(Seats::new(&scenario).map_err(|error| error.to_string())?);
+        let payloads = Payloads::new(&scenario.payload, scenario.seed).map_err(|error| error.to_string())?;
+        let spans = spans(&scenario);
+        let mine = |count: u32| (0..count).filter(|number| task.drives(*number)).collect::<Vec<u32>>();
+        let (numbers, publishers) = (mine(scenario.subscribers.count), mine(scenario.publishers.count));
+        let window = scenario.publishers.window.map(|places| Arc::new(Window::new(places)));
+        let keep = if task.count > 1 { Keep::Partials } else { Keep::Nothing };
+        let desk =
+            Desk::new((task.run_id, &scenario), Arc::clone(&seats), &numbers, (keep, window.clone()), spans.clone());
+        let route = Route::new(dialect.transport(), &scenario.subscribers.source_addresses, task.index);
+        let audience = Arc::new(Audience { scenario: Arc::clone(&scenario), dialect, route, desk: Mutex::new(desk) });
+        let ink = Arc::new(Ink {
+            run_id: task.run_id,
+            payloads,
+            seats: Arc::clone(&seats),
+            format: scenario.payload.format,
+            first_due: Mutex::default(),
+        });
+        let book = Arc::new(Mutex::new(SentBook::new(scenario.publishers.count, spans.len())));
+        let (end, ended) = oneshot::channel();
+        let (tell_ramped, ramped) = std::sync::mpsc::sync_channel(1);
+        let everybody = Everybody { seats, numbers, publishers, tell_ramped };
+        let data =
+            data_thread((Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book)), everybody, ended, task.pin)?;
+        Ok(Self {
+            task,
+            spans,
+            audience,
+            ink,
+            book,
+            stop: Arc::new(AtomicBool::new(false)),
+            window,
+            end: Some(end),
+            data: Some(data),
+            pacer: None,
+            ramped,
+            voices: None,
+            closed_loop_dues: Vec::new(),
+            usage: Usage::new(),
+        })
+    }
+
+    /// The control loop: a command, a second's end, a phase's edge, whatever is first.
+    fn run(mut self, commands: &Receiver<Command>, reports: &SyncSender<(u32, Report)>) {
+        let mut second = 0;
+        let mut edges: Vec<(Nanos, Edge)> = Vec::new();
+        let mut pacer_reported = false;
+        loop {
+            let next_tick = self.task.began.after(SECOND * u32::try_from(second + 1).unwrap_or(u32::MAX));
+            let next = edges.first().map_or(next_tick, |(at, _)| (*at).min(next_tick));
+            let wait = next.since(Nanos::now()).min(Duration::from_millis(50));
+            match commands.recv_timeout(wait) {
+                Ok(Command::Start { first_due }) => {
+                    self.start(first_due);
+                    edges = measured_edges(&self.spans, first_due);
+                }
+                Ok(Command::Stop) => self.stop.store(true, Ordering::Relaxed),
+                Ok(Command::Close { sent }) => {
+                    let part = self.close(&sent);
+                    drop(reports.send((self.task.index, Report::Done(Box::new(part)))));
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.abandon(),
+            }
+            while edges.first().is_some_and(|(at, _)| *at <= Nanos::now()) {
+                let (_, edge) = edges.remove(0);
+                self.usage.edge(edge);
+            }
+            let mut news = Vec::new();
+            if self.voices.is_none()
+                && let Ok(voices) = self.ramped.try_recv()
+            {
+                news.push(self.ramp_report(voices.len()));
+                self.voices = Some(voices);
+            }
+            if self.pacer.as_ref().is_some_and(JoinHandle::is_finished) && !pacer_reported {
+                pacer_reported = true;
+                news.push(Report::Sent { sent: self.sent() });
+            }
+            if Nanos::now() >= next_tick {
+                news.push(self.tick(second));
+                second += 1;
+            }
+            if news.into_iter().any(|report| reports.send((self.task.index, report)).is_err()) {
+                return self.abandon();
+            }
+        }
+    }
+
+    fn ramp_report(&self, publishers: usize) -> Report {
+        let desk = self.audience.desk.lock().expect("nobody panics while holding it");
+        Report::Ramped {
+            connected: desk.connected(),
+            publishers: u32::try_from(publishers).unwrap_or(u32::MAX),
+            connections: desk.part.connections.clone(),
+        }
+    }
+
+    fn start(&mut self, first_due: Nanos) {
+        *self.ink.first_due.lock().expect("nobody panics while holding it") = first_due;
+        self.audience.desk.lock().expect("nobody panics while holding it").start(first_due);
+        let voices = self.voices.take().unwrap_or_default();
+        self.voices = Some(Vec::new());
+        let publishers = self.audience.scenario.publishers.clone();
+        let (ink, book, stop) = (Arc::clone(&self.ink), Arc::clone(&self.book), Arc::clone(&self.stop));
+        let mut pacer = Pacer::new(ink, book, stop, voices, publishers.count);
+        let schedule = Schedule::new(&publishers, &self.spans, self.audience.scenario.seed);
+        let (window, spans) = (self.window.clone(), self.spans.clone());
+        let timeout = self.audience.scenario.limits.arrival_timeout;
+        let publish = move || match (window, publishers.window) {
+            (Some(window), Some(places)) => pacer.run_window(&window, places, &spans, timeout),
+            _ => {
+                pacer.run_schedule(schedule);
+                Vec::new()
+            }
+        };
+        let thread = std::thread::Builder::new().name("pacer".to_owned()).spawn(publish);
+        self.pacer = Some(thread.expect("the system gives a thread"));
+    }
+
+    fn sent(&self) -> Vec<(u32, u64)> {
+        let book = self.book.lock().expect("nobody panics while holding it");
+        (0..).zip(book.sent.iter().copied()).filter(|(publisher, _)| self.task.drives(*publisher)).collect()
+    }
+
+    fn tick(&mut self, second: u64) -> Report {
+        let mut tick = self.audience.desk.lock().expect("nobody panics while holding it").take_tick(second);
+        tick.lateness = self.book.lock().expect("nobody panics while holding it").take_second();
+        tick.published = tick.lateness.count();
+        (tick.cpu_seconds, tick.busiest_thread) = self.usage.second();
+        Report::Tick(Box::new(tick))
+    }
+
+    fn close(&mut self, sent: &[u64]) -> Part {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(pacer) = self.pacer.take() {
+            self.closed_loop_dues = pacer.join().expect("the pacer does not panic");
+        }
+        let scenario = Arc::clone(&self.audience.scenario);
+        let mut desk = self.audience.desk.lock().expect("nobody panics while holding it");
+        let mut part = desk.close(&scenario, sent, &self.closed_loop_dues);
+        drop(desk);
+        let mut book = self.book.lock().expect("nobody panics while holding it");
+        for (phase, (published, lateness)) in part.phases.iter_mut().zip(std::mem::take(&mut book.phases)) {
+            phase.published = published;
+            phase.lateness = lateness;
+        }
+        part.publish_errors = std::mem::take(&mut book.errors);
+        drop(book);
+        part.connections.wanted =
+            (0..scenario.subscribers.count).filter(|number| self.task.drives(*number)).count() as u64;
+        part.cpu_seconds = self.usage.cpu_seconds;
+        part.busiest_thread = self.usage.busiest();
+        part.closed = Nanos::now();
+        self.end_data();
+        part
+    }
+
+    /// The coordinator is gone.
+    fn abandon(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.end_data();
+        if let Some(pacer) = self.pacer.take() {
+            drop(pacer.join());
+        }
+    }
+
+    fn end_data(&mut self) {
+        drop(self.end.take());
+        if let Some(data) = self.data.take() {
+            data.join().expect("the data thread does not panic");
+        }
+    }
+}
+
+/// Whom the data thread drives, and whom it tells when the ramp is over.
+struct Everybody {
+    seats: Arc<Seats>,
+    numbers: Vec<u32>,
+    publishers: Vec<u32>,
+    tell_ramped: SyncSender<Vec<(u32, Voice)>>,
+}
+
+fn data_thread(
+    (audience, ink, book): (Arc<Audience>, Arc<Ink>, Arc<Mutex<SentBook>>),
+    everybody: Everybody,
+    ended: oneshot::Receiver<()>,
+    pin: Option<u32>,
+) -> Result<JoinHandle<()>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    let drive = move || {
+        if let Some(core) = pin {
+            crate::machine::pin(core);
+        }
+        runtime.block_on(async {
+            let Everybody { seats, numbers, publishers, tell_ramped } = everybody;
+            let begin = async {
+                // Publishers first: the last subscribers of a ramp that takes its time would hear nothing otherwise.
+                let mut voices = Vec::new();
+                for number in publishers {
+                    match publisher::open(&audience, &seats, number, (&ink, &book)).await {
+                        Ok(voice) => voices.push((number, voice)),
+                        Err(why) => {
+                            book.lock().expect("nobody panics while holding it").error(format!("publisher: {why}"));
+                        }
+                    }
+                }
+                ramp(&audience, &seats, &numbers).await;
+                drop(tell_ramped.send(voices));
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = begin => {}
+                // The sender is dropped when everything is over.
+                _ = ended => {}
+            }
+        });
+    };
+    let thread = std::thread::Builder::new().name("data".to_owned()).spawn(drive);
+    thread.map_err(|error| format!("no thread: {error}"))
+}
+
+/// An end of a measured phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// It begins.
+    Begin,
+    /// It ends.
+    End,
+}
+
+/// When measured phases begin and end, in order.
+pub(crate) fn measured_edges(spans: &[Span], first_due: Nanos) -> Vec<(Nanos, Edge)> {
+    let at = |ns| first_due.after(Duration::from_nanos(ns));
+    let measured = spans.iter().filter(|span| span.kind == PhaseKind::Measured);
+    measured.flat_map(|span| [(at(span.start_ns), Edge::Begin), (at(span.end_ns), Edge::End)]).collect()
+}
+
+impl Usage {
+    fn new() -> Self {
+        // A kernel that tells nothing: the figures stay 0.
+        let mut sampler = Sampler::of_this_process().ok();
+        let last = sampler.as_mut().and_then(|sampler| sampler.sample().ok());
+        Self { sampler, last, measured_since: None, cpu_seconds: 0.0, busiest: (0.0, 0.0) }
+    }
+
+    fn sample(&mut self) -> Option<Sample> {
+        self.sampler.as_mut()?.sample().ok()
+    }
+
+    fn edge(&mut self, edge: Edge) {
+        let Some(now) = self.sample() else { return };
+        if let Some(since) = self.measured_since.take() {
+            let used = now.since(&since);
+            self.cpu_seconds += used.cpu_seconds;
+            self.busiest.0 += used.busiest_thread * used.seconds;
+            self.busiest.1 += used.seconds;
+        }
+        self.measured_since = (edge == Edge::Begin).then_some(now);
+    }
+
+    /// CPU seconds, and the busiest thread's part of a core, since it was last asked.
+    fn second(&mut self) -> (f64, f64) {
+        let Some(now) = self.sample() else { return (0.0, 0.0) };
+        let used = self.last.as_ref().map(|last| now.since(last)).unwrap_or_default();
+        self.last = Some(now);
+        (used.cpu_seconds, used.busiest_thread)
+    }
+
+    fn busiest(&self) -> f64 {
+        if self.busiest.1 > 0.0 { self.busiest.0 / self.busiest.1 } else { 0.0 }
+    }
+}
