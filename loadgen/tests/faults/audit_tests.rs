@@ -150,6 +150,19 @@ async fn posts_that_the_server_refuses_are_not_lost() {
     println!("refused posts: exit {} {:?}", ended.exit, run.validity);
 }
 
+#[tokio::test]
+async fn announced_drops_are_shown_and_do_not_count_against_the_server() {
+    for (announced_max, announced, exit) in [(u64::MAX, 16, 0), (10, 10, 12)] {
+        let server = Server::start(Plan { announced_max, ..plan(&[(Kind::Drop, 100, MIDDLE)]) });
+        let metrics_url = server.metrics_url();
+        let ended = run(&server, &[ONE_ROOM, &["--server-metrics", &metrics_url]].concat()).await;
+        let (run, did) = (ended.run(), server.did());
+        assert_eq!(did.dropped, 16);
+        assert_eq!(run.audit, Audit { announced_drops: announced, ..audit_of(&did, 0) });
+        assert_eq!((ended.exit, run.validity.problems.is_empty()), (exit, exit == 0), "{:?}", run.validity);
+    }
+}
+
 /// The arrival timeout is 500 ms.
 #[tokio::test]
 async fn what_comes_too_late_is_lost() {

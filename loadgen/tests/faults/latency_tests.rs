@@ -22,12 +22,16 @@ async fn a_pause_of_the_server_is_in_the_latencies_of_all_that_was_due_in_it() {
     let run = ended.run();
     assert_eq!((run.total.published, run.total.deliveries), (1_000, 20_000));
     let latency = &run.total.latency;
-    for (name, actual_ns, wanted_ns) in [
-        ("max", latency.max_ns(), 500 * MS),
-        ("p99", latency.percentile_ns(99.0), 450 * MS),
-        ("p95", latency.percentile_ns(95.0), 250 * MS),
+    for (name, actual_ns, wanted_ns, within_percent) in [
+        ("max", latency.max_ns(), 500 * MS, 5),
+        ("p99", latency.percentile_ns(99.0), 450 * MS, 5),
+        // The same milliseconds are more of it.
+        ("p95", latency.percentile_ns(95.0), 250 * MS, 10),
     ] {
-        assert!(actual_ns.abs_diff(wanted_ns) <= wanted_ns / 20, "{name}: {actual_ns} ns, {wanted_ns} expected");
+        assert!(
+            actual_ns.abs_diff(wanted_ns) <= wanted_ns * within_percent / 100,
+            "{name}: {actual_ns} ns, {wanted_ns} expected"
+        );
     }
     // Half of them were due outside the pause and its consequences.
     assert!(latency.percentile_ns(50.0) < 50 * MS, "p50: {} ns", latency.percentile_ns(50.0));

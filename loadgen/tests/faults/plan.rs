@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) door: Door,
     /// Posts, by number from 1, that are answered with HTTP 503 and passed on to nobody.
     pub(crate) refused_posts: Range<u64>,
+    /// Of its drops the server counts so many on `/metrics`.
+    pub(crate) announced_max: u64,
 }
 
 /// Hits each `every`-th delivery to a subscriber, of messages whose number among its publisher's is in `messages`.

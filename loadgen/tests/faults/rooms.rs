@@ -56,6 +56,8 @@ struct Member {
     id: u64,
     orders: mpsc::Sender<Order>,
     sent: u64,
+    /// Deliveries until it sent something itself.
+    owed: u64,
     /// Deliveries that wait for the sender's next one.
     held: HashMap<Sender, Vec<u8>>,
 }
@@ -84,6 +86,7 @@ pub(crate) struct Rooms {
     door: Door,
     refused_posts: Range<u64>,
     posts: u64,
+    announced_max: u64,
     next_id: u64,
     pub(crate) did: Did,
 }
@@ -97,6 +100,7 @@ impl Rooms {
             door: plan.door,
             refused_posts: plan.refused_posts,
             posts: 0,
+            announced_max: plan.announced_max,
             next_id: 0,
             did: Did::default(),
         }
@@ -118,7 +122,7 @@ impl Rooms {
         let id = self.next_id;
         self.next_id += 1;
         self.did.joined += 1;
-        let member = Member { id, orders, sent: 0, held: HashMap::new() };
+        let member = Member { id, orders, sent: 0, owed: 0, held: HashMap::new() };
         self.rooms.entry(room.to_owned()).or_default().members.push(member);
         Admission::Member(id, receiver)
     }
@@ -129,6 +133,14 @@ impl Rooms {
         let is_refused = self.refused_posts.contains(&self.posts);
         self.did.refused_posts += u64::from(is_refused);
         !is_refused
+    }
+
+    /// The drops that it announces, as shardcast does.
+    pub(crate) fn metrics(&self) -> String {
+        let announced = self.did.dropped.min(self.announced_max);
+        format!(
+            "# TYPE shardcast_dropped_total counter\nshardcast_dropped_total{{shard=\"0\",reason=\"skip\"}} {announced}\n"
+        )
     }
 
     pub(crate) fn leave(&mut self, room: &str, id: u64) {
@@ -151,6 +163,8 @@ impl Rooms {
         let sequence = match sender {
             Sender::Connection(id) => {
                 let member = room.members.iter_mut().find(|member| member.id == id).expect("who sends is a member");
+                // It turns out to be a publisher: what it got was not owed to a subscriber.
+                self.did.owed -= std::mem::take(&mut member.owed);
                 member.sent += 1;
                 member.sent - 1
             }
@@ -176,6 +190,7 @@ impl Rooms {
                 continue;
             }
             self.did.owed += 1;
+            member.owed += 1;
             let held = member.held.remove(&sender);
             // Who waits for this one gets it in any case.
             let kind = if held.is_none() { hit(&mut self.faults, sequence) } else { None };

@@ -85,6 +85,11 @@ impl Server {
         format!("http://{}/rooms/{{room}}", self.address)
     }
 
+    /// Where it says what it dropped.
+    pub(crate) fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+
     pub(crate) fn did(&self) -> Did {
         self.shared.rooms().did
     }
@@ -147,6 +152,11 @@ async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
                     // Until the client gives up.
                     Admission::Ignored => reader.read_to_end(&mut Vec::new()).await.map(drop),
                 };
+            }
+            ("GET", _, None) if head.path == "/metrics" => {
+                let page = shared.rooms().metrics();
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{page}", page.len());
+                writer.write_all(answer.as_bytes()).await?;
             }
             _ => writer.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await?,
         }
