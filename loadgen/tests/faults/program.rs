@@ -10,7 +10,7 @@ use tokio::sync::RwLock;
 use crate::server::Server;
 
 /// No run here takes that long: it ends a test that hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(120);
+const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs share the machine, except the one whose times are looked at.
 static MACHINE: RwLock<()> = RwLock::const_new(());
@@ -74,8 +74,12 @@ pub(crate) async fn run_alone(server: &Server, further: &[&str]) -> Ended {
 pub(crate) async fn run_and(server: &Server, further: &[&str], then: impl AsyncFnOnce(i32)) -> Ended {
     let _shared = MACHINE.read().await;
     let child = command(&arguments(&server.url(), further)).spawn().unwrap();
-    then(i32::try_from(child.id().unwrap()).unwrap()).await;
-    let output = tokio::time::timeout(HANGS_AFTER, child.wait_with_output()).await.expect("it hangs");
+    let process = i32::try_from(child.id().unwrap()).unwrap();
+    let interfered = async {
+        then(process).await;
+        child.wait_with_output().await
+    };
+    let output = tokio::time::timeout(HANGS_AFTER, interfered).await.expect("it hangs");
     Ended::new(output.unwrap())
 }
 
