@@ -16,6 +16,7 @@
 pub mod adapter;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod compare;
 pub mod drive;
 pub mod exit;
@@ -29,6 +30,7 @@ pub mod outcome;
 pub mod output;
 pub mod payload;
 pub mod record;
+pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod seats;

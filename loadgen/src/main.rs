@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions};
+use loadgen::commands;
 use loadgen::exit::Exit;
+use loadgen::run::Interrupt;
 use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::{MachineLimits, Plan};
@@ -75,7 +77,7 @@ fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
         }
         Action::Run => {
             server_is_looked_at(options, &scenario)?;
-            Err(anyhow!("run is not there yet"))
+            Ok(commands::run::execute(&scenario, options, Interrupt::on_signals(), out)?)
         }
     }
 }

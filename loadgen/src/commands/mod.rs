@@ -1,0 +1,3 @@
+//! The commands: each from its options to its exit code.
+
+pub mod run;
