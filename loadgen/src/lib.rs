@@ -10,8 +10,8 @@
 //!
 //! Three rules make its figures honest. Latency counts from when a message was *due*, not from when it was sent, so a
 //! generator or server that stalls shows it (no coordinated omission). Every payload carries who sent it, its sequence
-//! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent. And
-//! the generator judges itself: a run in which it was late or busy is invalid, not slow.
+//! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent.
+//! And the generator judges itself: a run in which it was late or busy is invalid, not slow.
 
 pub mod adapter;
 pub mod cli;
