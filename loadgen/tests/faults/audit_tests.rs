@@ -146,7 +146,8 @@ async fn posts_that_the_server_refuses_are_not_lost() {
     assert_eq!((did.refused_posts, did.messages, did.owed), (10, 190, 1_900));
     assert_eq!(run.audit, audit_of(&did, 0));
     assert_eq!((run.total.published, run.total.lost), (190, 0));
-    println!("refused posts: exit {} {:?}", ended.exit, run.validity);
+    assert_eq!(run.validity.problems, ["publishing failed: publisher: status 503: full 10"]);
+    assert_eq!(ended.exit, 12, "{}", ended.said);
 }
 
 #[tokio::test]

@@ -23,7 +23,9 @@ async fn subscribers_that_the_server_throws_out() {
         assert_eq!((did.owed, did.missed_by_ended), (1_700, 300));
         assert_eq!((run.audit.expected, run.audit.received, run.audit.missed_while_away), (1_700, 1_700, 300));
         assert_eq!((run.audit.lost_in_gaps, run.audit.lost_at_tail), (0, 0));
-        println!("{kind}: exit {} {:?} {:?}", ended.exit, run.validity, run.audit);
+        assert_eq!(run.validity.problems, ["3 members lost their connection although they kept reading"]);
+        assert_eq!(run.validity.warnings, [format!("connections ended: {kind} 3")]);
+        assert_eq!(ended.exit, 12, "{}", ended.said);
     }
 }
 
@@ -77,7 +79,8 @@ async fn refused_handshakes() {
     assert_eq!((run.connections.wanted, run.connections.established), (10, 6));
     assert_eq!(run.connections.failed, kinds(&[("http 503", 4)]));
     assert_eq!((run.audit.expected, run.audit.received), (300, 300));
-    println!("refused: exit {} {:?}", ended.exit, run.validity);
+    assert_eq!(run.validity.warnings, ["attempts to connect failed: http 503 4"]);
+    assert_eq!((ended.exit, run.validity.problems), (0, Vec::new()), "{}", ended.said);
 }
 
 #[tokio::test]
@@ -86,8 +89,11 @@ async fn a_thousand_refused_handshakes() {
     let run = ended.run();
     assert_eq!((did.refused, did.joined), (1_000, 0));
     assert_eq!(run.connections.failed, kinds(&[("http 503", 1_000)]));
-    assert_eq!(ended.exit, 12);
-    println!("1000: {} {:?} said {}", ended.exit, run.validity, ended.said);
+    assert_eq!(ended.exit, 12, "{}", ended.said);
+    let [problem] = &run.validity.problems[..] else { panic!("{:?}", run.validity) };
+    for words in ["0 of 1000 subscribers could connect to ws://127.0.0.1:", "(http 503 1000)"] {
+        assert!(problem.contains(words), "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -98,5 +104,6 @@ async fn unanswered_handshakes() {
     assert_eq!((did.ignored, did.joined), (3, 7));
     assert_eq!(run.connections.failed, kinds(&[("timeout", 3)]));
     assert_eq!((run.audit.expected, run.audit.received), (350, 350));
-    println!("ignored: exit {} {:?}", ended.exit, run.validity);
+    assert_eq!(run.validity.warnings, ["attempts to connect failed: timeout 3"]);
+    assert_eq!((ended.exit, run.validity.problems), (0, Vec::new()), "{}", ended.said);
 }

@@ -21,7 +21,9 @@ async fn a_server_that_dies() {
     assert_eq!(run.audit.received, 990, "{:?}", run.audit);
     assert_eq!(run.connections.lost.values().sum::<u64>(), 10, "{:?}", run.connections);
     assert_eq!(ended.exit, 12);
-    println!("died: {:?} {:?} said {}", run.validity, run.connections, ended.said);
+    let problems = run.validity.problems.join("\n");
+    assert!(problems.contains("10 members lost their connection although they kept reading"), "{problems}");
+    assert!(problems.contains("publishing failed: publisher: "), "{problems}");
     let kept: Run = serde_json::from_slice(&std::fs::read(folder.path().join("run.json")).unwrap()).unwrap();
     assert_eq!((kept.total.deliveries, kept.audit), (990, run.audit));
 }
@@ -41,7 +43,7 @@ async fn a_server_that_is_not_there() {
     assert!(words.contains(url.trim_end_matches("/ws/{room}")), "{words}");
     let run = ended.run();
     assert_eq!(run.connections.failed.get("refused"), Some(&1_000), "{:?}", run.connections);
-    println!("closed: {words} {:?}", run.connections);
+    assert_eq!((run.connections.established, run.total.published), (0, 0));
 }
 
 #[tokio::test]
