@@ -184,10 +184,10 @@ fn judgement() -> [Arg; 7] {
 
 fn bound(text: &str) -> Result<(String, f64), String> {
     let (metric, share) = text.split_once('=').ok_or("not of the form METRIC=SHARE, such as latency.p99=20%")?;
-    metrics::find(metric.trim()).map_err(|error| error.to_string())?;
+    let metric = metrics::find(metric.trim()).map_err(|error| error.to_string())?;
     let share = quantity::parse(Unit::Share, share.trim())
         .ok_or_else(|| format!("\"{share}\" is not {}", quantity::form(Unit::Share)))?;
-    Ok((metric.trim().to_owned(), share))
+    Ok((metric.name, share))
 }
 
 fn mode(matches: &ArgMatches, paths: &[PathBuf]) -> Result<CompareMode, String> {

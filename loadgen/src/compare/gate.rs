@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::bench::Bench;
 use super::command_bench::Runner;
 use super::decision::{Decision, Outcome};
-use super::metrics::{Role, UnknownMetric};
+use super::metrics::Role;
 use super::noise::{NoiseError, NoiseTable};
 use super::options::{CompareOptions, Pairs, Strictness, Subject, TrialBench, Unlike};
 use super::paired::{PairedError, Procedure};
@@ -24,6 +24,7 @@ use super::trial::{TrialPlan, trial};
 use super::verdict::{Judgement, Verdict, overall};
 use super::worktree::WorktreeError;
 use crate::exit::Exit;
+use crate::thresholds::UnknownMetric;
 
 /// Raised when a field of `verdict.json` changes its meaning.
 const SCHEMA: u32 = 1;
@@ -165,7 +166,7 @@ fn pairs(options: &CompareOptions, rules: &Rules) -> Result<usize, CompareError>
         (Pairs::Auto, Some(noise)) => {
             let gating = rules.metrics().iter().filter(|metric| metric.role == Role::Gating);
             let needed = gating.filter_map(|metric| {
-                let sigma = noise.metric.get(&metric.name)?.sigma;
+                let sigma = noise.metric.get(metric.name())?.sigma;
                 Some(pairs_needed(sigma, metric.bound).min(AUTO_MAX))
             });
             let needed = needed.max().ok_or(CompareError::AutoWithoutNoise)?;
