@@ -31,6 +31,8 @@ pub mod payload;
 pub mod record;
 pub mod scenario;
 pub mod schedule;
+pub mod scratch;
+pub mod search;
 pub mod seats;
 pub mod seed;
 pub mod stamp;

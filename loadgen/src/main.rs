@@ -1,11 +1,16 @@
 //! The `loadgen` command.
 
+mod commands;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions};
+use commands::Usage;
+use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions, Setup};
+use loadgen::compare::RunError;
 use loadgen::exit::Exit;
+use loadgen::outcome::Run;
 use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::{MachineLimits, Plan};
@@ -28,16 +33,18 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
         Err(error) => {
             let _nobody_to_tell = writeln!(io::stderr(), "loadgen: {error:#}");
-            let is_usage = error.is::<LoadError>() || error.is::<thresholds::ThresholdError>() || error.is::<Usage>();
-            if is_usage { Exit::Usage.into() } else { Exit::Internal.into() }
+            exit_of(&error).into()
         }
     }
 }
 
-/// A command line that can be understood, but not be followed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Usage(String);
+/// What a failed command ends with.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<LoadError>() || error.is::<thresholds::ThresholdError>() || error.is::<Usage>() {
+        return Exit::Usage;
+    }
+    commands::compare::exit_of(error).unwrap_or(Exit::Internal)
+}
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
@@ -50,12 +57,17 @@ fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit>
             Ok(Exit::Ok)
         }
         Invocation::Run(options) => run(&options, out),
-        Invocation::Report(_) => Err(anyhow!("report is not there yet")),
-        Invocation::Search(_) => Err(anyhow!("search is not there yet")),
-        Invocation::Compare(_) => Err(anyhow!("compare is not there yet")),
-        Invocation::Index(_) => Err(anyhow!("index is not there yet")),
+        Invocation::Report(options) => commands::report::report(&options, out),
+        Invocation::Search(options) => commands::search::search(&options, &mut drive, out),
+        Invocation::Compare(options) => commands::compare::compare(&options, &mut drive, out),
+        Invocation::Index(options) => commands::index::index(&options, out),
         Invocation::Worker(_) => Err(anyhow!("worker is not there yet")),
     }
+}
+
+/// Runs a scenario without showing it.
+fn drive(_scenario: &Scenario, _setup: &Setup) -> Result<Run, RunError> {
+    Err("run is not there yet".into())
 }
 
 fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
