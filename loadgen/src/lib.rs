@@ -10,12 +10,13 @@
 //!
 //! Three rules make its figures honest. Latency counts from when a message was *due*, not from when it was sent, so a
 //! generator or server that stalls shows it (no coordinated omission). Every payload carries who sent it, its sequence
-//! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent. And
-//! the generator judges itself: a run in which it was late or busy is invalid, not slow.
+//! number and a checksum, so every delivery is accounted for, and a lost one is censored at the timeout, not absent.
+//! And the generator judges itself: a run in which it was late or busy is invalid, not slow.
 
 pub mod adapter;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod compare;
 pub mod drive;
 pub mod exit;
@@ -29,6 +30,7 @@ pub mod outcome;
 pub mod output;
 pub mod payload;
 pub mod record;
+pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod scratch;

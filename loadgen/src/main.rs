@@ -1,16 +1,15 @@
 //! The `loadgen` command.
 
-mod commands;
-
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use commands::Usage;
 use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions, Setup};
+use loadgen::commands::{self, CommandError};
 use loadgen::compare::RunError;
 use loadgen::exit::Exit;
 use loadgen::outcome::Run;
+use loadgen::run::{Conduct, Interrupt};
 use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::{MachineLimits, Plan};
@@ -40,34 +39,39 @@ fn main() -> ExitCode {
 
 /// What a failed command ends with.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<LoadError>() || error.is::<thresholds::ThresholdError>() || error.is::<Usage>() {
+    if error.is::<LoadError>() {
         return Exit::Usage;
     }
-    commands::compare::exit_of(error).unwrap_or(Exit::Internal)
+    error.downcast_ref::<CommandError>().map_or(Exit::Internal, CommandError::exit)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    let of_output = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    of_output || error.downcast_ref::<CommandError>().is_some_and(CommandError::is_broken_pipe)
 }
 
 fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let interrupt = Interrupt::on_signals;
     match invocation {
         Invocation::Help(text) => {
             out.write_all(text.as_bytes())?;
             Ok(Exit::Ok)
         }
         Invocation::Run(options) => run(&options, out),
-        Invocation::Report(options) => commands::report::report(&options, out),
-        Invocation::Search(options) => commands::search::search(&options, &mut drive, out),
-        Invocation::Compare(options) => commands::compare::compare(&options, &mut drive, out),
-        Invocation::Index(options) => commands::index::index(&options, out),
+        Invocation::Report(options) => Ok(commands::report::report(&options, out)?),
+        Invocation::Search(options) => Ok(commands::search::search(&options, &mut quietly(interrupt()), out)?),
+        Invocation::Compare(options) => Ok(commands::compare::compare(&options, &mut quietly(interrupt()), out)?),
+        Invocation::Index(options) => Ok(commands::index::index(&options, out)?),
         Invocation::Worker(_) => Err(anyhow!("worker is not there yet")),
     }
 }
 
-/// Runs a scenario without showing it.
-fn drive(_scenario: &Scenario, _setup: &Setup) -> Result<Run, RunError> {
-    Err("run is not there yet".into())
+/// Runs scenarios without showing them.
+fn quietly(interrupt: Interrupt) -> impl FnMut(&Scenario, &Setup) -> Result<Run, RunError> {
+    move |scenario, setup| {
+        let conduct = Conduct { setup: setup.clone(), live: None, interrupt: interrupt.clone() };
+        Ok(loadgen::run::run(scenario, &conduct)?)
+    }
 }
 
 fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -87,19 +91,19 @@ fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
         }
         Action::Run => {
             server_is_looked_at(options, &scenario)?;
-            Err(anyhow!("run is not there yet"))
+            Ok(commands::run::execute(&scenario, options, Interrupt::on_signals(), out)?)
         }
     }
 }
 
 /// Thresholds on the server's own figures need to know where they come from.
-fn server_is_looked_at(options: &RunOptions, scenario: &Scenario) -> Result<(), Usage> {
+fn server_is_looked_at(options: &RunOptions, scenario: &Scenario) -> Result<(), CommandError> {
     let needing = thresholds::needing_server(scenario);
     let looked_at = options.setup.server_pid.is_some() || options.setup.server_metrics.is_some();
     match needing.first() {
-        Some(metric) if !looked_at => {
-            Err(Usage(format!("thresholds: {metric} cannot be measured without --server-pid or --server-metrics")))
-        }
+        Some(metric) if !looked_at => Err(CommandError::Usage(format!(
+            "thresholds: {metric} cannot be measured without --server-pid or --server-metrics"
+        ))),
         _ => Ok(()),
     }
 }

@@ -7,8 +7,8 @@ use super::admission::Permit;
 use super::command::{Command, Join};
 use super::handle::{Adoption, Engine, JoinError};
 
-/// Hands connections over without waiting. The shards concerned are woken once per batch, by [`Joins::flush`]: a shard on
-/// the door's own core would otherwise be switched to and from for each connection of a storm.
+/// Hands connections over without waiting. The shards concerned are woken once per batch, by [`Joins::flush`]: a shard
+/// on the door's own core would otherwise be switched to and from for each connection of a storm.
 ///
 /// The sockets must be non-blocking and come from a listener that was prepared with [`Engine::prepare_listener`].
 pub struct Joins {

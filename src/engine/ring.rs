@@ -29,8 +29,8 @@ const REST_MIN: Duration = if cfg!(test) { Duration::from_nanos(1) } else { Dura
 /// No rest is longer.
 const REST_MAX: Duration = Duration::from_millis(5);
 
-/// With so many publications waiting there is no rest. A send of one costs as much as one of about 60 (the floor, in the
-/// design): with 16 in it most of what batching saves is saved.
+/// With so many publications waiting there is no rest. A send of one costs as much as one of about 60 (the floor, in
+/// the design): with 16 in it most of what batching saves is saved.
 const PUBLICATIONS_WITHOUT_REST: u32 = 16;
 
 /// See the module.

@@ -3,7 +3,8 @@
 //!
 //! In a storm of connections the request is there by the time of the accept, or when the batch has been accepted: such
 //! a socket costs an accept, a read or two and the join, and never belongs to the runtime. Whoever has not sent its
-//! request by then becomes a task of the runtime ([`first_request`]). Shards are woken once per batch. The options of the sockets are set on the listener.
+//! request by then becomes a task of the runtime ([`first_request`]). Shards are woken once per batch. The options of
+//! the sockets are set on the listener.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;

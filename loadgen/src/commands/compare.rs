@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use loadgen::cli::{self, CompareMode, Setup};
-use loadgen::compare::{
-    self, CompareError, CompareOptions, Pairs, Servers, Strictness, Subject, TrialBench, Unlike, bench::Side,
-};
-use loadgen::exit::Exit;
-use loadgen::machine::{Kernel, calibrate};
-use loadgen::output::html;
-use loadgen::payload;
-use loadgen::scenario::Scenario;
-use loadgen::scratch::Scratch;
+use crate::cli::{self, CompareMode, Setup};
+use crate::compare::{self, CompareOptions, Pairs, Servers, Strictness, Subject, TrialBench, Unlike, bench::Side};
+use crate::exit::Exit;
+use crate::machine::{Kernel, calibrate};
+use crate::output::html;
+use crate::payload;
+use crate::scenario::Scenario;
+use crate::scratch::Scratch;
 
 use super::kept::{self, Labelled};
-use super::{Drive, Usage, keep};
+use super::{CommandError, Drive, keep};
 
 /// Pairs that report.html shows: curves of more cannot be told apart.
 const PAIRS_SHOWN: usize = 4;
@@ -24,14 +22,17 @@ const PAIRS_SHOWN: usize = 4;
 const FILES: [&str; 3] = ["verdict.json", "trial.json", "aa.toml"];
 
 /// Compares, and keeps what was asked to be kept. Every run gets a server of its own.
-pub(crate) fn compare(
+///
+/// # Errors
+/// There is no scenario, nothing could be compared, or something cannot be kept.
+pub fn compare(
     options: &cli::CompareOptions,
     drive: &mut Drive<'_>,
     out: &mut dyn Write,
-) -> anyhow::Result<Exit> {
+) -> Result<Exit, CommandError> {
     let is_recorded = matches!(options.mode, CompareMode::Recorded { .. });
     if is_recorded && options.record.is_some() {
-        return Err(Usage("--record keeps new runs; the two sets are recorded already".to_owned()).into());
+        return Err(CommandError::Usage("--record keeps new runs; the two sets are recorded already".to_owned()));
     }
     let scratch = match (&options.out, &options.record) {
         (None, Some(_)) => Some(Scratch::new()?),
@@ -83,7 +84,7 @@ fn gate_options(options: &cli::CompareOptions, subject: Subject, out: Option<Pat
     }
 }
 
-fn subject(options: &cli::CompareOptions) -> anyhow::Result<Subject> {
+fn subject(options: &cli::CompareOptions) -> Result<Subject, CommandError> {
     let (base, candidate) = match &options.mode {
         CompareMode::Recorded { base, candidate } => {
             let unlike = if options.force { Unlike::Compare } else { Unlike::Refuse };
@@ -119,7 +120,7 @@ fn cores() -> u32 {
 }
 
 /// The runs that the gate kept, in the order in which they began.
-fn runs_of(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
+fn runs_of(folder: &Path) -> Result<Vec<Labelled>, CommandError> {
     let mut runs = Vec::new();
     for side in [Side::Base, Side::Candidate] {
         let kept = folder.join(side.name());
@@ -157,16 +158,11 @@ fn shown(runs: &[Labelled]) -> Vec<Labelled> {
     if shown.is_empty() { runs.iter().take(2 * PAIRS_SHOWN).cloned().collect() } else { shown }
 }
 
-/// What a failed comparison ends with.
-pub(crate) fn exit_of(error: &anyhow::Error) -> Option<Exit> {
-    error.downcast_ref::<CompareError>().map(CompareError::exit)
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
-    use loadgen::compare::simulated::{Injection, blank_run};
+    use crate::compare::simulated::{Injection, blank_run};
 
     use super::*;
 

@@ -2,12 +2,17 @@
 
 use std::io::Write;
 
-use loadgen::cli::{IndexMode, IndexOptions};
-use loadgen::exit::Exit;
-use loadgen::record::index::{self, Changed};
+use crate::cli::{IndexMode, IndexOptions};
+use crate::exit::Exit;
+use crate::record::index::{self, Changed};
+
+use super::CommandError;
 
 /// Brings the table in the README of the results up to date, or says whether it is.
-pub(crate) fn index(options: &IndexOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
+///
+/// # Errors
+/// It is not up to date and was not to be written, or it cannot be made.
+pub fn index(options: &IndexOptions, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let readme = options.results.join("README.md");
     let readme = readme.display();
     match options.mode {

@@ -4,36 +4,36 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use anyhow::Context as _;
-use loadgen::output::{csv, hlog};
-use loadgen::record::{ExtraFile, RecordContext, index, record};
+use crate::output::{csv, hlog};
+use crate::record::{ExtraFile, RecordContext, index, record};
 
+use super::CommandError;
 use super::kept::Labelled;
 
 /// Writes a file anew; an error names it.
-pub(crate) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CommandError> {
     let written = File::create(path).and_then(|file| {
         let mut file = BufWriter::new(file);
         content(&mut file)?;
         file.flush()
     });
-    written.with_context(|| format!("{} cannot be written", path.display()))
+    written.map_err(|source| CommandError::Write { path: path.to_owned(), source })
 }
 
 /// Keeps these runs, in the order in which they ran, and files of `folder` if they are there, in the folder of results;
 /// brings its index up to date.
-pub(crate) fn record_in(
+pub(super) fn record_in(
     results: &Path,
     runs: &[Labelled],
     (folder, names): (&Path, &[&str]),
     out: &mut dyn Write,
-) -> anyhow::Result<()> {
+) -> Result<(), CommandError> {
     let mut files: Vec<(&str, Vec<u8>)> = Vec::new();
     for &name in names {
         match std::fs::read(folder.join(name)) {
             Ok(bytes) => files.push((name, bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| folder.join(name).display().to_string()),
+            Err(source) => return Err(CommandError::Read { path: folder.join(name), source }),
         }
     }
     let (mut log, mut table) = (Vec::new(), Vec::new());

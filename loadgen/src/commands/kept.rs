@@ -2,35 +2,35 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use loadgen::outcome::Run;
-use loadgen::output::json;
+use crate::outcome::Run;
+use crate::output::json;
 
-use super::Usage;
+use super::CommandError;
 
 /// Files of loadgen's folders that are no runs.
 const NO_RUNS: [&str; 4] = ["verdict.json", "trial.json", "search.json", "plan.json"];
 
 /// A run and what it is called.
-pub(crate) type Labelled = (String, Run);
+pub(super) type Labelled = (String, Run);
 
 /// The runs that these files and folders hold, each with a label that no other has: the file's name, or the folder's
 /// if the file is its `run.json`.
-pub(crate) fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Labelled>> {
-    let files: Vec<PathBuf> = paths.iter().map(|path| files_of(path)).collect::<anyhow::Result<Vec<_>>>()?.concat();
-    let runs: Vec<Run> = files.iter().map(|file| read(file)).collect::<anyhow::Result<_>>()?;
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<Labelled>, CommandError> {
+    let files: Vec<PathBuf> =
+        paths.iter().map(|path| files_of(path)).collect::<Result<Vec<_>, CommandError>>()?.concat();
+    let runs: Vec<Run> = files.iter().map(|file| read(file)).collect::<Result<_, CommandError>>()?;
     Ok(labels(&files).into_iter().zip(runs).collect())
 }
 
 /// The run of one file.
-pub(crate) fn read(file: &Path) -> anyhow::Result<Run> {
-    let usage = |problem: String| Usage(format!("{}: {problem}", file.display()));
+pub(super) fn read(file: &Path) -> Result<Run, CommandError> {
+    let usage = |problem: String| CommandError::Usage(format!("{}: {problem}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
-    Ok(json::read(&text).map_err(|error| usage(error.to_string()))?)
+    json::read(&text).map_err(|error| usage(error.to_string()))
 }
 
 /// The path itself; of a folder its `run.json`, or else all runs in it.
-pub(crate) fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -38,7 +38,7 @@ pub(crate) fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if single.is_file() {
         return Ok(vec![single]);
     }
-    let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
+    let entries = std::fs::read_dir(path).map_err(|source| CommandError::Read { path: path.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
@@ -48,7 +48,7 @@ pub(crate) fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         })
         .collect();
     if files.is_empty() {
-        return Err(Usage(format!("{}: no run.json and no other run in it", path.display())).into());
+        return Err(CommandError::Usage(format!("{}: no run.json and no other run in it", path.display())));
     }
     files.sort();
     Ok(files)
@@ -72,8 +72,9 @@ fn label(file: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use loadgen::compare::simulated::blank_run;
-    use loadgen::scenario::Scenario;
+    use crate::compare::simulated::blank_run;
+    use crate::exit::Exit;
+    use crate::scenario::Scenario;
 
     use super::*;
 
@@ -99,7 +100,7 @@ mod tests {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         };
         let read = || read_all(&[folder.path().to_owned()]);
-        assert!(read().unwrap_err().is::<Usage>());
+        assert!(matches!(read().unwrap_err(), CommandError::Usage(_)));
         write("run-02.json");
         write("run-01.json");
         std::fs::write(folder.path().join("verdict.json"), "{}").unwrap();
@@ -109,6 +110,6 @@ mod tests {
         assert_eq!(read().unwrap().len(), 1);
         std::fs::write(folder.path().join("run.json"), "{\"schema\": 99}").unwrap();
         let error = read().unwrap_err();
-        assert!(error.is::<Usage>() && error.to_string().contains("run.json: schema 99"), "{error}");
+        assert!(error.exit() == Exit::Usage && error.to_string().contains("run.json: schema 99"), "{error}");
     }
 }

@@ -1,21 +1,20 @@
-//! The commands that do not drive load by themselves.
+//! The commands: each from its options to its exit code.
 
-pub(crate) mod compare;
-pub(crate) mod index;
+pub mod compare;
+mod error;
+pub mod index;
 mod keep;
 mod kept;
-pub(crate) mod report;
-pub(crate) mod search;
+pub mod report;
+pub mod run;
+pub mod search;
 
-use loadgen::cli::Setup;
-use loadgen::compare::RunError;
-use loadgen::outcome::Run;
-use loadgen::scenario::Scenario;
+pub use error::CommandError;
+
+use crate::cli::Setup;
+use crate::compare::RunError;
+use crate::outcome::Run;
+use crate::scenario::Scenario;
 
 /// Runs a scenario, so set up.
-pub(crate) type Drive<'a> = dyn FnMut(&Scenario, &Setup) -> Result<Run, RunError> + 'a;
-
-/// A command line that can be understood, but not be followed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
+pub type Drive<'a> = dyn FnMut(&Scenario, &Setup) -> Result<Run, RunError> + 'a;

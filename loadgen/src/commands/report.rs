@@ -2,14 +2,17 @@
 
 use std::io::Write;
 
-use loadgen::cli::ReportOptions;
-use loadgen::exit::Exit;
-use loadgen::output::html;
+use crate::cli::ReportOptions;
+use crate::exit::Exit;
+use crate::output::html;
 
-use super::{keep, kept};
+use super::{CommandError, keep, kept};
 
 /// Makes one page of runs.
-pub(crate) fn report(options: &ReportOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
+///
+/// # Errors
+/// A run cannot be read, or the page cannot be written.
+pub fn report(options: &ReportOptions, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let runs = kept::read_all(&options.runs)?;
     match &options.out {
         None => html::report(&runs, out)?,

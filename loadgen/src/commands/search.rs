@@ -3,26 +3,28 @@
 use std::cell::RefCell;
 use std::io::Write;
 
-use anyhow::Context as _;
-use loadgen::cli::{RunFormat, SearchOptions, Setup, Vary};
-use loadgen::exit::Exit;
-use loadgen::output::{csv, html, json};
-use loadgen::payload;
-use loadgen::scenario::Scenario;
-use loadgen::search::{self, Attempt, Capacity, Limit, Loads, Plan, Stage};
+use crate::cli::{RunFormat, SearchOptions, Setup, Vary};
+use crate::exit::Exit;
+use crate::output::{csv, html, json};
+use crate::payload;
+use crate::scenario::Scenario;
+use crate::search::{self, Attempt, Capacity, Limit, Loads, Plan, Stage};
 
 use super::kept::Labelled;
-use super::{Drive, Usage, keep};
+use super::{CommandError, Drive, keep};
 
 /// Each takes as long as the scenario: more is no search but a mistake.
 const RUNS_MAX: u32 = 60;
 
 /// Searches, tells of each run, and keeps what was asked to be kept.
-pub(crate) fn search(options: &SearchOptions, drive: &mut Drive<'_>, out: &mut dyn Write) -> anyhow::Result<Exit> {
+///
+/// # Errors
+/// There is no scenario, not even its first run can be made, or something cannot be kept.
+pub fn search(options: &SearchOptions, drive: &mut Drive<'_>, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let scenario = options.source.load(payload::bytes_min)?;
-    search::scenario_at(&scenario, options.vary, 1.0).map_err(|error| Usage(error.to_string()))?;
+    search::scenario_at(&scenario, options.vary, 1.0).map_err(|error| CommandError::Usage(error.to_string()))?;
     if let Some(folder) = &options.out {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        std::fs::create_dir_all(folder).map_err(|source| CommandError::Write { path: folder.clone(), source })?;
     }
     let (varied, loads) = match options.vary {
         Vary::Rate => ("messages/s", Loads::Any),
@@ -46,7 +48,7 @@ pub(crate) fn search(options: &SearchOptions, drive: &mut Drive<'_>, out: &mut d
         let setup: &Setup = &options.setup;
         drive(&search::scenario_at(&scenario, options.vary, load)?, setup)
     };
-    let mut watch = |attempt: &Attempt, run: Option<&loadgen::outcome::Run>| {
+    let mut watch = |attempt: &Attempt, run: Option<&crate::outcome::Run>| {
         if tells && attempt.stage != Stage::Curve {
             attempt.write_row(&mut **out.borrow_mut())?;
         }
@@ -70,7 +72,7 @@ pub(crate) fn search(options: &SearchOptions, drive: &mut Drive<'_>, out: &mut d
     }
     match options.format {
         RunFormat::Text => capacity.write(out)?,
-        RunFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&capacity)?)?,
+        RunFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&capacity).map_err(std::io::Error::from)?)?,
     }
     Ok(exit_of(&capacity))
 }

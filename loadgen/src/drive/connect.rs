@@ -107,8 +107,8 @@ impl Route {
         Ok(stream)
     }
 
-    /// The local address of connection `number`: those that were given in turn, or 127.0.0.x for loopback targets, as one
-    /// address does not have the ports for all workers.
+    /// The local address of connection `number`: those that were given in turn, or 127.0.0.x for loopback targets, as
+    /// one address does not have the ports for all workers.
     fn source(&self, to: SocketAddr, number: u32) -> Option<IpAddr> {
         if !self.sources.is_empty() {
             return Some(self.sources[number as usize % self.sources.len()]);
@@ -147,8 +147,8 @@ fn request_of(uri: &Uri, request: &adapter::Request) -> hyper::http::request::Bu
     request.headers.iter().fold(builder, |builder, (name, value)| builder.header(name, value))
 }
 
-/// The client's side of RFC 6455 §4.1, with hyper. The key is not compared with the answer's: that guards against caches
-/// that do not know WebSocket, and costs a hash per connection.
+/// The client's side of RFC 6455 §4.1, with hyper. The key is not compared with the answer's: that guards against
+/// caches that do not know WebSocket, and costs a hash per connection.
 async fn upgrade(stream: TcpStream, uri: &Uri, request: &adapter::Request) -> Result<Wire, Failure> {
     let mut builder = request_of(uri, request)
         .header(CONNECTION, "Upgrade")

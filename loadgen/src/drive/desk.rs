@@ -1,7 +1,8 @@
-//! Where every delivery is accounted for: one desk per worker, behind one lock that only its data thread holds for long.
+//! Where every delivery is accounted for: one desk per worker, behind one lock that only its data thread holds for
+//! long.
 //!
-//! Per delivery: the stamp is read and checked, the ledger asked, two distributions and the fan-out told. No allocation,
-//! no hashing, no clock (the time is passed in).
+//! Per delivery: the stamp is read and checked, the ledger asked, two distributions and the fan-out told. No
+//! allocation, no hashing, no clock (the time is passed in).
 
 use std::sync::Arc;
 
@@ -239,8 +240,8 @@ impl Desk {
         Tick { second, connected: self.connected, gaps: self.gaps, ..tick }
     }
 
-    /// Settles the accounts: nothing comes any more. `sent`: messages by publisher; `closed_loop_dues`: when each was due,
-    /// where no schedule tells.
+    /// Settles the accounts: nothing comes any more. `sent`: messages by publisher; `closed_loop_dues`: when each was
+    /// due, where no schedule tells.
     pub(super) fn close(&mut self, scenario: &Scenario, sent: &[u64], closed_loop_dues: &[Vec<Nanos>]) -> Part {
         let mut dues = None;
         for Place { seat, ledger } in &self.places {

@@ -9,8 +9,8 @@
 //! └──────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A worker drives every n-th subscriber and publisher. In a run of one process it is a set of threads of it; otherwise a
-//! process of its own, and the messages below travel as JSON.
+//! A worker drives every n-th subscriber and publisher. In a run of one process it is a set of threads of it; otherwise
+//! a process of its own, and the messages below travel as JSON.
 
 mod connect;
 mod desk;

@@ -1,5 +1,5 @@
-//! Where a publisher's frames go out: written at once by whoever has one, without waiting; what the socket does not take
-//! stays here.
+//! Where a publisher's frames go out: written at once by whoever has one, without waiting; what the socket does not
+//! take stays here.
 
 use std::io;
 

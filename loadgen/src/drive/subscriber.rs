@@ -47,8 +47,8 @@ enum Heard {
 }
 
 impl Subscriber {
-    /// Connects for the first time, then does what its kind does until the run ends. `connecting` is given back when the
-    /// first attempt is over; that is what the ramp waits for.
+    /// Connects for the first time, then does what its kind does until the run ends. `connecting` is given back when
+    /// the first attempt is over; that is what the ramp waits for.
     pub(super) async fn live(self, connecting: OwnedSemaphorePermit) {
         let mut random = rng(self.audience.scenario.seed, Purpose::Leaving, self.number);
         let mut position = None;

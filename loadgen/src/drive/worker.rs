@@ -28,8 +28,8 @@ use crate::seats::Seats;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Drives the worker's part of a run: takes commands until the accounts are settled, and reports. An error is reported as
-/// well, and ends it. Reports carry the worker's number.
+/// Drives the worker's part of a run: takes commands until the accounts are settled, and reports. An error is reported
+/// as well, and ends it. Reports carry the worker's number.
 pub fn work(task: Task, commands: &Receiver<Command>, reports: &SyncSender<(u32, Report)>) {
     let index = task.index;
     match Worker::begin(task) {

@@ -1,5 +1,5 @@
-//! What a run measured: the one shape that reports, comparisons and `results/` read. As JSON it is the documented output
-//! of `loadgen run --format json`.
+//! What a run measured: the one shape that reports, comparisons and `results/` read. As JSON it is the documented
+//! output of `loadgen run --format json`.
 
 pub mod distribution;
 

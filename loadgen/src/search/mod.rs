@@ -102,6 +102,14 @@ pub enum SearchError {
         /// Why.
         source: DriveError,
     },
+    /// Nobody became a member in the first run: no smaller load helps.
+    #[error("the first load, {load}, reached no server: {problems}")]
+    Unreachable {
+        /// The load.
+        load: f64,
+        /// What the run says.
+        problems: String,
+    },
     /// A run cannot be told or kept.
     #[error("what was measured cannot be kept: {0}")]
     Watch(#[from] io::Error),
@@ -243,6 +251,10 @@ impl Search<'_, '_> {
             Err(error) => (Attempt::without_run(load, stage, error.to_string()), None),
         };
         (self.watch)(&attempt, run.as_ref())?;
+        let reached = run.as_ref().is_none_or(|run| run.connections.wanted == 0 || run.connections.established > 0);
+        if self.attempts.is_empty() && attempt.judged == Judged::Breaks && !reached {
+            return Err(SearchError::Unreachable { load, problems: attempt.reasons.join("; ") });
+        }
         Ok(attempt)
     }
 

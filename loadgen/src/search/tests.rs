@@ -147,6 +147,14 @@ fn runs_that_cannot_be_made() {
     let refused = |_: f64| -> Result<Run, DriveError> { Err("refused".into()) };
     let error = search(PLAN, "messages/s", &mut { refused }, &mut |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("the first load, 10, could not be run: refused"), "{error}");
+    let mut unreachable = |_: f64| {
+        let mut run = blank_run(&Scenario::default());
+        run.connections.wanted = 100;
+        run.validity.problems.push("0 of 100 could connect".to_owned());
+        Ok(run)
+    };
+    let error = search(PLAN, "messages/s", &mut unreachable, &mut |_, _| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("reached no server: 0 of 100 could connect"), "{error}");
     let mut simulated = Simulated::new(1e9, f64::INFINITY, 0.0, 1);
     let mut dies = |load: f64| if load > 100.0 { Err("refused".into()) } else { Ok(simulated.run(load)) };
     let capacity = search(PLAN, "messages/s", &mut dies, &mut |_, _| Ok(())).unwrap();

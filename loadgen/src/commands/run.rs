@@ -1,0 +1,113 @@
+//! `loadgen run`: a run, what is shown of it, and where it is kept.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+
+use crate::cli::{OutputOptions, RunFormat, RunOptions, Show};
+use crate::exit::Exit;
+use crate::live::{self, LiveKind};
+use crate::outcome::Run;
+use crate::output::text::Colour;
+use crate::output::{self, Format};
+use crate::record::{ExtraFile, RecordContext, record};
+use crate::run::{Conduct, Interrupt, run};
+use crate::scenario::Scenario;
+
+use super::CommandError;
+
+/// Runs `scenario` and reports.
+///
+/// # Errors
+/// There is no outcome, or it could not be kept; the report has been printed in that case.
+pub fn execute(
+    scenario: &Scenario,
+    options: &RunOptions,
+    interrupt: Interrupt,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let (sender, receiver) = sync_channel(1);
+    let kind = match options.show {
+        Show::LiveOrLines(every) => match LiveKind::for_output(&io::stderr()) {
+            LiveKind::Plain { .. } => LiveKind::Plain { every },
+            live => live,
+        },
+        Show::Lines(every) => LiveKind::Plain { every },
+        Show::Nothing => LiveKind::Silent,
+    };
+    let view = live::start(kind, receiver, Box::new(io::stderr()));
+    let conduct = Conduct { setup: options.setup.clone(), live: Some(sender), interrupt };
+    let outcome = run(scenario, &conduct);
+    drop(conduct);
+    view.finish();
+    let outcome = outcome?;
+    // First of all what was measured: whatever fails behind this, it has been said.
+    match options.output.format {
+        RunFormat::Text => {
+            let colour = if io::stdout().is_terminal() { Colour::Ansi } else { Colour::Never };
+            output::text::write(&outcome, colour, out)?;
+        }
+        RunFormat::Json => output::json::write(&outcome, out)?,
+    }
+    out.flush()?;
+    keep(&outcome, &options.output)?;
+    Ok(exit_of(&outcome))
+}
+
+/// What a run ends with.
+#[must_use]
+pub fn exit_of(run: &Run) -> Exit {
+    if run.interrupted {
+        Exit::Interrupted
+    } else if !run.validity.is_valid() {
+        Exit::Invalid
+    } else if run.thresholds.iter().any(|threshold| !threshold.met) {
+        Exit::Threshold
+    } else {
+        Exit::Ok
+    }
+}
+
+fn keep(outcome: &Run, options: &OutputOptions) -> Result<(), CommandError> {
+    if let Some(folder) = &options.out {
+        write_folder(outcome, folder)?;
+    }
+    if let Some(results) = &options.record {
+        let arguments: Vec<String> = std::env::args().collect();
+        let context = RecordContext::gather(Path::new("."), &arguments, Vec::new());
+        let labelled = [("run-1".to_owned(), outcome.clone())];
+        let (mut hlog, mut csv) = (Vec::new(), Vec::new());
+        output::hlog::write_runs(&labelled, &mut hlog)?;
+        output::csv::write_runs(&labelled, &mut csv)?;
+        let files = [ExtraFile { name: "runs.hlog", bytes: &hlog }, ExtraFile { name: "runs.csv", bytes: &csv }];
+        record(results, std::slice::from_ref(outcome), &context, &files)?;
+    }
+    Ok(())
+}
+
+/// Writes a run in every format into `folder`, which is made if it is not there.
+///
+/// # Errors
+/// It cannot be written; the error names the file.
+pub fn write_folder(outcome: &Run, folder: &Path) -> Result<(), CommandError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CommandError::Write { path, source }
+    };
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let files = [
+        ("run.json", Format::Json),
+        ("run.hlog", Format::Hlog),
+        ("run.hgrm", Format::Hgrm),
+        ("run.csv", Format::Csv),
+        ("report.html", Format::Html),
+    ];
+    for (name, format) in files {
+        let path = folder.join(name);
+        let mut bytes = Vec::new();
+        output::write(format, &outcome.scenario.name, outcome, &mut bytes).map_err(failed(&path))?;
+        fs::write(&path, bytes).map_err(failed(&path))?;
+    }
+    Ok(())
+}
