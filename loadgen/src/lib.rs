@@ -33,6 +33,8 @@ pub mod record;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod scratch;
+pub mod search;
 pub mod seats;
 pub mod seed;
 pub mod stamp;

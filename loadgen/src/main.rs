@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
-use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions};
-use loadgen::commands;
+use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions, Setup};
+use loadgen::commands::{self, CommandError};
+use loadgen::compare::RunError;
 use loadgen::exit::Exit;
-use loadgen::run::Interrupt;
+use loadgen::outcome::Run;
+use loadgen::run::{Conduct, Interrupt};
 use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::{MachineLimits, Plan};
@@ -30,33 +31,45 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
         Err(error) => {
             let _nobody_to_tell = writeln!(io::stderr(), "loadgen: {error:#}");
-            let is_usage = error.is::<LoadError>() || error.is::<thresholds::ThresholdError>() || error.is::<Usage>();
-            if is_usage { Exit::Usage.into() } else { Exit::Internal.into() }
+            exit_of(&error).into()
         }
     }
 }
 
-/// A command line that can be understood, but not be followed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Usage(String);
+/// What a failed command ends with.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<LoadError>() {
+        return Exit::Usage;
+    }
+    error.downcast_ref::<CommandError>().map_or(Exit::Internal, CommandError::exit)
+}
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    let of_output = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    of_output || error.downcast_ref::<CommandError>().is_some_and(CommandError::is_broken_pipe)
 }
 
 fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let interrupt = Interrupt::on_signals;
     match invocation {
         Invocation::Help(text) => {
             out.write_all(text.as_bytes())?;
             Ok(Exit::Ok)
         }
         Invocation::Run(options) => run(&options, out),
-        Invocation::Report(_) => Err(anyhow!("report is not there yet")),
-        Invocation::Search(_) => Err(anyhow!("search is not there yet")),
-        Invocation::Compare(_) => Err(anyhow!("compare is not there yet")),
-        Invocation::Index(_) => Err(anyhow!("index is not there yet")),
+        Invocation::Report(options) => Ok(commands::report::report(&options, out)?),
+        Invocation::Search(options) => Ok(commands::search::search(&options, &mut quietly(interrupt()), out)?),
+        Invocation::Compare(options) => Ok(commands::compare::compare(&options, &mut quietly(interrupt()), out)?),
+        Invocation::Index(options) => Ok(commands::index::index(&options, out)?),
         Invocation::Worker(options) => Ok(workers::listen(&options, out)?),
+    }
+}
+
+/// Runs scenarios without showing them.
+fn quietly(interrupt: Interrupt) -> impl FnMut(&Scenario, &Setup) -> Result<Run, RunError> {
+    move |scenario, setup| {
+        let conduct = Conduct { setup: setup.clone(), live: None, interrupt: interrupt.clone() };
+        Ok(loadgen::run::run(scenario, &conduct)?)
     }
 }
 
@@ -83,13 +96,13 @@ fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
 }
 
 /// Thresholds on the server's own figures need to know where they come from.
-fn server_is_looked_at(options: &RunOptions, scenario: &Scenario) -> Result<(), Usage> {
+fn server_is_looked_at(options: &RunOptions, scenario: &Scenario) -> Result<(), CommandError> {
     let needing = thresholds::needing_server(scenario);
     let looked_at = options.setup.server_pid.is_some() || options.setup.server_metrics.is_some();
     match needing.first() {
-        Some(metric) if !looked_at => {
-            Err(Usage(format!("thresholds: {metric} cannot be measured without --server-pid or --server-metrics")))
-        }
+        Some(metric) if !looked_at => Err(CommandError::Usage(format!(
+            "thresholds: {metric} cannot be measured without --server-pid or --server-metrics"
+        ))),
         _ => Ok(()),
     }
 }

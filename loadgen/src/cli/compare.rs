@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::run;
 use super::scenario_flags::{self, Listed, ScenarioSource};
+use crate::compare::simulated::Injection;
 use crate::thresholds::{Unit, metrics, quantity};
 
 /// What `loadgen compare` was asked for.
@@ -20,6 +21,8 @@ pub struct CompareOptions {
     pub trials: u32,
     /// Pairs of runs.
     pub pairs: u32,
+    /// What trials do to the candidate's figures after each run; nothing: both sides are alike.
+    pub injection: Option<Injection>,
     /// Bounds by metric, a share: these and no others are gated on; empty: the usual ones.
     pub bounds: Vec<(String, f64)>,
     /// The noise of the same server against itself (`aa.toml`), which widens bounds that it makes dishonest.
@@ -82,6 +85,7 @@ Two programs; two recorded sets; one program against itself:
   loadgen compare --base './old serve' --candidate './new serve' one-room.toml
   loadgen compare results/HOST/smoke/aaaa results/HOST/smoke/bbbb
   loadgen compare --aa --command './new serve' --trials 20 smoke.toml
+  loadgen compare --aa --command './new serve' --inject cpu=20% smoke.toml
 
 Each run has a fresh server; a pair is one run of each, in random order. Per metric, the ratio's 95 % interval over \
 the pairs is held against a bound: wholly above it is a regression (confirmed with fresh pairs), wholly below is fine, \
@@ -111,11 +115,16 @@ pub(super) fn command() -> Command {
         .group(ArgGroup::new("side").args(["base", "base-rev", "aa"]))
         .args(judgement())
         .next_help_heading("Output")
-        .args([run::out().help("Write every run, verdict.json and report.html into this folder"), run::record()]);
+        .args([
+            run::out().help(
+                "Write every run, verdict.json and report.html into this folder (of trials: trial.json and aa.toml)",
+            ),
+            run::record(),
+        ]);
     scenario_flags::add(command, Listed::No)
 }
 
-fn sides() -> [Arg; 8] {
+fn sides() -> [Arg; 9] {
     let value = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
@@ -136,7 +145,47 @@ fn sides() -> [Arg; 8] {
             .value_name("N")
             .value_parser(value_parser!(u32).range(1..=1_000))
             .help("Make the whole comparison so often and count the verdicts [default: 1, with --aa 10]"),
+        Arg::new("inject")
+            .long("inject")
+            .value_name("WHAT=SHARE")
+            .action(ArgAction::Append)
+            .requires("aa")
+            .value_parser(injected)
+            .help(
+                "With --aa: worsen the candidate's figures by it after each run, such as cpu=20%, to see how often \
+                   that is found; WHAT is cpu, latency or memory",
+            ),
     ]
+}
+
+/// What of the candidate's figures is made worse.
+#[derive(Clone, Copy, Debug)]
+enum Injected {
+    Cpu,
+    Latency,
+    Memory,
+}
+
+fn injected(text: &str) -> Result<(Injected, f64), String> {
+    let (what, share) = text.split_once('=').ok_or("not of the form WHAT=SHARE, such as cpu=20%")?;
+    let what = match what.trim() {
+        "cpu" => Injected::Cpu,
+        "latency" => Injected::Latency,
+        "memory" => Injected::Memory,
+        other => return Err(format!("\"{other}\" is not cpu, latency or memory")),
+    };
+    let share = quantity::parse(Unit::Share, share.trim())
+        .ok_or_else(|| format!("\"{share}\" is not {}", quantity::form(Unit::Share)))?;
+    Ok((what, 1.0 + share))
+}
+
+fn injection(matches: &ArgMatches) -> Option<Injection> {
+    let all = matches.get_many::<(Injected, f64)>("inject")?;
+    Some(all.fold(Injection::default(), |injection, &(what, factor)| match what {
+        Injected::Cpu => Injection { cpu: factor, ..injection },
+        Injected::Latency => Injection { latency: factor, ..injection },
+        Injected::Memory => Injection { memory: factor, ..injection },
+    }))
 }
 
 fn judgement() -> [Arg; 7] {
@@ -184,16 +233,17 @@ fn judgement() -> [Arg; 7] {
 
 fn bound(text: &str) -> Result<(String, f64), String> {
     let (metric, share) = text.split_once('=').ok_or("not of the form METRIC=SHARE, such as latency.p99=20%")?;
-    metrics::find(metric.trim()).map_err(|error| error.to_string())?;
+    let metric = metrics::find(metric.trim()).map_err(|error| error.to_string())?;
     let share = quantity::parse(Unit::Share, share.trim())
         .ok_or_else(|| format!("\"{share}\" is not {}", quantity::form(Unit::Share)))?;
-    Ok((metric.trim().to_owned(), share))
+    Ok((metric.name, share))
 }
 
 fn mode(matches: &ArgMatches, paths: &[PathBuf]) -> Result<CompareMode, String> {
     let text = |id| super::text(matches, id);
     if let [base, candidate] = paths {
-        if ["base", "base-rev", "command", "trials"].iter().any(|id| matches.contains_id(id)) || matches.get_flag("aa")
+        if ["base", "base-rev", "command", "trials", "inject"].iter().any(|id| matches.contains_id(id))
+            || matches.get_flag("aa")
         {
             return Err(
                 "two paths are recorded runs, which need no command and no trials; a scenario is one path".to_owned()
@@ -232,6 +282,7 @@ pub(super) fn options(matches: &ArgMatches) -> Result<CompareOptions, String> {
         }),
         mode,
         pairs: matches.get_one::<u32>("pairs").copied().expect("it has a default"),
+        injection: injection(matches),
         bounds: matches.get_many::<(String, f64)>("bound").unwrap_or_default().cloned().collect(),
         noise: matches.get_one::<PathBuf>("noise").cloned(),
         order_seed: matches.get_one::<u64>("order-seed").copied().expect("it has a default"),

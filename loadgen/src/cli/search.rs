@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
+use super::run::RunFormat;
 use super::scenario_flags::{self, Listed, ScenarioSource};
 use super::setup::{self, Setup};
 use crate::scenario::fields::{self, Kind};
@@ -22,12 +23,14 @@ pub struct SearchOptions {
     pub bounds: Vec<String>,
     /// What is varied.
     pub vary: Vary,
-    /// The smallest load to try; none: a guess that is adapted.
+    /// The load to begin with; none: the scenario's.
     pub from: Option<f64>,
     /// The largest load to try; none: until a bound fails.
     pub to: Option<f64>,
     /// How near the result shall be, a share of it.
     pub precision: f64,
+    /// What standard output gets.
+    pub format: RunFormat,
     /// A folder for what was measured at each load, and the curve.
     pub out: Option<PathBuf>,
 }
@@ -47,8 +50,12 @@ Examples:
   loadgen search one-room.toml --vary subscribers --to 15000 --out capacity/ \\
       --bound 'latency.p999 <= 100ms'
 
-Each load is a run of its own; one that is invalid, or breaks a bound, is too much. Then follows the curve of latency \
-against load, at 10, 50 and 90 % of what was found. Every scenario flag of `loadgen run` works here.";
+Each load is a run of its own. It doubles until a run breaks a bound or is invalid, twice; then the space between is \
+halved until it is as small as --precision, and what was found has to hold again. A run in which the generator was \
+late or busy says nothing about the server: the result is then \"at least\". Then follows the curve of latency against \
+load, at 10, 50 and 90 %. Every scenario flag of `loadgen run` works here.
+
+Exit codes: 0 found · 14 no load holds · 12 the generator is too slow for any · 130 interrupted · 2 bad usage";
 
 pub(super) fn command() -> Command {
     let command = Command::new("search")
@@ -68,7 +75,11 @@ pub(super) fn command() -> Command {
                 .value_parser(PossibleValuesParser::new(["rate", "subscribers"]))
                 .default_value("rate")
                 .help("What is raised"),
-            Arg::new("from").long("from").value_name("N").value_parser(load).help("The smallest load to try"),
+            Arg::new("from")
+                .long("from")
+                .value_name("N")
+                .value_parser(load)
+                .help("The load to begin with [default: the scenario's]"),
             Arg::new("to").long("to").value_name("N").value_parser(load).help("The largest load to try"),
             Arg::new("precision")
                 .long("precision")
@@ -76,11 +87,17 @@ pub(super) fn command() -> Command {
                 .value_parser(precision)
                 .default_value("5%")
                 .help("How near the result shall be"),
+            Arg::new("format")
+                .long("format")
+                .value_name("WHAT")
+                .value_parser(PossibleValuesParser::new(["text", "json"]))
+                .default_value("text")
+                .help("What standard output gets: a row per run and the curve, or all of it as JSON at the end"),
             Arg::new("out")
                 .long("out")
                 .value_name("DIR")
                 .value_parser(value_parser!(PathBuf))
-                .help("Write each load's run.json, the curve as CSV and report.html into this folder"),
+                .help("Write each run (run-01.json …), runs.csv, search.json and report.html into this folder"),
         ]);
     scenario_flags::add(setup::add(command), Listed::No)
 }
@@ -123,6 +140,10 @@ pub(super) fn options(matches: &ArgMatches) -> Result<SearchOptions, String> {
         from: number("from"),
         to: number("to"),
         precision: number("precision").expect("it has a default"),
+        format: match super::text(matches, "format").as_deref() {
+            Some("json") => RunFormat::Json,
+            _ => RunFormat::Text,
+        },
         out: matches.get_one::<PathBuf>("out").cloned(),
     })
 }

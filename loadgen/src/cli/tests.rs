@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::compare::simulated::Injection;
 use crate::exit::Exit;
 
 fn parse_line(line: &[&str]) -> Result<Invocation, clap::Error> {
@@ -105,6 +106,8 @@ fn bad_usage_says_what() {
         (&["compare"], "nothing to compare"),
         (&["compare", "a", "b", "--aa", "--command", "x"], "recorded runs, which need no command"),
         (&["compare", "--base", "x"], "--candidate"),
+        (&["compare", "--base", "x", "--candidate", "y", "--inject", "cpu=5%"], "--aa"),
+        (&["compare", "--aa", "--command", "x", "--inject", "disk=5%"], "is not cpu, latency or memory"),
         (&["compare", "--base-rev", "x"], "--command"),
         (&["compare", "--aa"], "--command"),
         (&["compare", "--base", "x", "--candidate", "y", "--command", "z"], "--command goes with"),
@@ -141,6 +144,8 @@ fn compare_has_four_modes() {
     let same = compare_of(&["compare", "--aa", "--command", "x", "--bound", "latency.p99=20%", "--bound", "lost=0"]);
     assert_eq!(same.mode, CompareMode::Same { command: "x".to_owned() });
     assert_eq!((same.trials, commands.trials), (10, 1));
+    let slow = compare_of(&["compare", "--aa", "--command", "x", "--inject", "cpu=20%", "--inject", "latency=0.5"]);
+    assert_eq!(slow.injection, Some(Injection { cpu: 1.2, latency: 1.5, memory: 1.0 }));
     assert_eq!(same.bounds.len(), 2);
     assert!((same.bounds[0].1 - 0.2).abs() < 1e-12);
 }

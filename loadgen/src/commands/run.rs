@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use crate::cli::{OutputOptions, RunFormat, RunOptions, Show};
@@ -11,32 +11,11 @@ use crate::live::{self, LiveKind};
 use crate::outcome::Run;
 use crate::output::text::Colour;
 use crate::output::{self, Format};
-use crate::record::{ExtraFile, RecordContext, RecordError, record};
-use crate::run::{Conduct, Interrupt, RunError, run};
+use crate::record::{ExtraFile, RecordContext, record};
+use crate::run::{Conduct, Interrupt, run};
 use crate::scenario::Scenario;
 
-/// Why `run` failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// There is no outcome.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// The outcome could not be written.
-    #[error("{path}: {source}")]
-    Write {
-        /// Where to.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The outcome could not be recorded.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Standard output takes nothing.
-    #[error("standard output: {0}")]
-    Output(#[from] io::Error),
-}
+use super::CommandError;
 
 /// Runs `scenario` and reports.
 ///

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::bench::Bench;
+use super::bench::{Bench, Side};
 use super::command_bench::Runner;
 use super::decision::{Decision, Outcome};
-use super::metrics::{Role, UnknownMetric};
+use super::metrics::Role;
 use super::noise::{NoiseError, NoiseTable};
 use super::options::{CompareOptions, Pairs, Strictness, Subject, TrialBench, Unlike};
 use super::paired::{PairedError, Procedure};
-use super::prepared::{Prepared, Scratch};
-use super::progress::Progress;
+use super::prepared::Prepared;
+use super::progress::{self, Progress};
 use super::recorded::{self, RecordedError, RecordedSet};
 use super::rules::Rules;
 use super::simulated::{InjectedBench, Injection, SimulatedBench};
@@ -24,6 +24,8 @@ use super::trial::{TrialPlan, trial};
 use super::verdict::{Judgement, Verdict, overall};
 use super::worktree::WorktreeError;
 use crate::exit::Exit;
+use crate::scratch::Scratch;
+use crate::thresholds::UnknownMetric;
 
 /// Raised when a field of `verdict.json` changes its meaning.
 const SCHEMA: u32 = 1;
@@ -112,7 +114,7 @@ pub fn run(options: &CompareOptions, runner: &mut Runner<'_>, out: &mut dyn Writ
         .with_noise(noise)
         .with_resamples(options.resamples, options.seed);
     if let Some(folder) = &options.out {
-        create_folder(folder)?;
+        fresh_folder(folder)?;
     }
     match &options.subject {
         Subject::Recorded { base, candidate, unlike } => {
@@ -165,7 +167,7 @@ fn pairs(options: &CompareOptions, rules: &Rules) -> Result<usize, CompareError>
         (Pairs::Auto, Some(noise)) => {
             let gating = rules.metrics().iter().filter(|metric| metric.role == Role::Gating);
             let needed = gating.filter_map(|metric| {
-                let sigma = noise.metric.get(&metric.name)?.sigma;
+                let sigma = noise.metric.get(metric.name())?.sigma;
                 Some(pairs_needed(sigma, metric.bound).min(AUTO_MAX))
             });
             let needed = needed.max().ok_or(CompareError::AutoWithoutNoise)?;
@@ -345,8 +347,27 @@ fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn create_folder(path: &Path) -> Result<(), CompareError> {
-    fs::create_dir_all(path).map_err(|source| CompareError::File { path: path.display().to_string(), source })
+/// Makes the folder; what an earlier comparison left there would be taken for a part of this one.
+fn fresh_folder(path: &Path) -> Result<(), CompareError> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        |source| CompareError::File { path, source }
+    };
+    fs::create_dir_all(path).map_err(failed(path))?;
+    for side in [Side::Base, Side::Candidate] {
+        let folder = path.join(side.name());
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for file in entries.flatten().map(|entry| entry.path()).filter(|file| progress::is_kept_run(file)) {
+            fs::remove_file(&file).map_err(failed(&file))?;
+        }
+    }
+    for name in ["verdict.json", "trial.json"] {
+        match fs::remove_file(path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path.join(name))(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CompareError> {

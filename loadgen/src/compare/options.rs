@@ -80,11 +80,13 @@ pub enum TrialBench {
 pub struct Servers {
     /// The base's shell command; `{port}` becomes a free port, `{dir}` the folder of its revision.
     pub base: String,
-    /// The candidate's; `{dir}` becomes the repository's root.
+    /// The candidate's; `{dir}` becomes the folder of its revision, or the repository's root.
     pub candidate: String,
     /// Revision of the base: checked out in a temporary git worktree.
     pub base_revision: Option<String>,
-    /// Shell command that builds a revision; run in the base's worktree and in the repository.
+    /// Revision of the candidate: checked out likewise; none: the working tree.
+    pub candidate_revision: Option<String>,
+    /// Shell command that builds a revision; run in each side's folder.
     pub build: Option<String>,
     /// A folder of the repository; by default the current one.
     pub repository: PathBuf,
@@ -149,6 +151,7 @@ impl Servers {
             base: base.to_owned(),
             candidate: candidate.to_owned(),
             base_revision: None,
+            candidate_revision: None,
             build: None,
             repository: PathBuf::from("."),
             cores: Vec::new(),

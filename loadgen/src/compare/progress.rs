@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::bench::{Attempt, StageKind, Watch};
 
-/// Tells of runs and keeps the valid ones.
+/// Tells of runs and keeps them.
 pub struct Progress<'a> {
     out: &'a mut dyn Write,
     folder: Option<&'a Path>,
@@ -35,15 +35,22 @@ impl Watch for Progress<'_> {
         };
         writeln!(self.out, "{stage} {pair}/{pairs} {side}: {how}")?;
         self.out.flush()?;
-        let (Some(folder), Some(run), []) = (self.folder, attempt.run, attempt.problems) else {
+        let (Some(folder), Some(run)) = (self.folder, attempt.run) else {
             return Ok(());
         };
-        let name = match attempt.stage {
-            StageKind::Confirmation | StageKind::ConfirmationDoubled => format!("confirming-{pair:03}.json"),
-            StageKind::First | StageKind::Doubled => format!("pair-{pair:03}.json"),
+        let kind = if attempt.stage.confirms() { "confirming" } else { "pair" };
+        let name = match attempt.problems {
+            [] => format!("{kind}-{pair:03}.json"),
+            _ => format!("{kind}-{pair:03}-invalid-{}.json", attempt.repeat + 1),
         };
         let folder = folder.join(side);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(name), serde_json::to_string(run)?)
     }
+}
+
+/// Whether this is the name of a run that [`Progress`] kept.
+pub(super) fn is_kept_run(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    (name.starts_with("pair-") || name.starts_with("confirming-")) && name.ends_with(".json")
 }

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::comparison::{Comparison, Resampling, Sides, compare_medians, compare_pairs};
-use super::metrics::{self, Metric, Role, UnknownMetric};
+use super::metrics::{self, Metric, Role};
 use super::noise::NoiseTable;
 use super::statistics::median;
 use super::verdict::{Judgement, Verdict, adjust_by_holm, conclude};
 use crate::outcome::Run;
+use crate::thresholds::UnknownMetric;
 
 /// The metrics of a run, by name. What was not measured is not there.
 pub type Values = BTreeMap<String, f64>;
@@ -37,19 +38,21 @@ impl Rules {
     /// # Errors
     /// If a name is no metric.
     pub fn new(bounds: &BTreeMap<String, f64>, gate: Option<&BTreeSet<String>>) -> Result<Self, UnknownMetric> {
-        for name in bounds.keys().chain(gate.into_iter().flatten()) {
-            let _known: Metric = metrics::find(name)?;
-        }
+        // `latency.p99.9` is `latency.p999`.
+        let name_of = |name: &String| metrics::find(name).map(|metric| metric.name().to_owned());
+        let bounds = bounds.iter().map(|(name, bound)| Ok((name_of(name)?, *bound)));
+        let bounds: BTreeMap<String, f64> = bounds.collect::<Result<_, UnknownMetric>>()?;
+        let gate: Option<BTreeSet<String>> = gate.map(|names| names.iter().map(name_of).collect()).transpose()?;
         let mut all = metrics::all();
         for metric in &mut all {
-            if let Some(bound) = bounds.get(&metric.name) {
+            if let Some(bound) = bounds.get(metric.name()) {
                 metric.bound = *bound;
                 if metric.role == Role::Silent {
                     metric.role = Role::Gating;
                 }
             }
-            if let Some(gate) = gate {
-                metric.role = match (gate.contains(&metric.name), metric.role) {
+            if let Some(gate) = &gate {
+                metric.role = match (gate.contains(metric.name()), metric.role) {
                     (true, _) => Role::Gating,
                     (false, Role::Gating) => Role::Advisory,
                     (false, role) => role,
@@ -77,7 +80,7 @@ impl Rules {
     pub fn deciding(&self, names: &[String]) -> Self {
         let mut rules = self.clone();
         for metric in rules.metrics.iter_mut().filter(|metric| metric.role == Role::Gating) {
-            if !names.contains(&metric.name) {
+            if !names.iter().any(|name| name == metric.name()) {
                 metric.role = Role::Advisory;
             }
         }
@@ -105,15 +108,15 @@ impl Rules {
     /// Reads a run's metrics.
     #[must_use]
     pub fn values(&self, run: &Run) -> Values {
-        self.metrics.iter().filter_map(|metric| Some((metric.name.clone(), metric.value(run)?))).collect()
+        self.metrics.iter().filter_map(|metric| Some((metric.name().to_owned(), metric.value(run)?))).collect()
     }
 
     /// Judges pairs; `alpha` is the probability of a false alarm that may be spent (two-sided, over all metrics).
     #[must_use]
     pub fn judge(&self, pairs: &[Pair], alpha: f64) -> Vec<Judgement> {
         let sides = |metric: &Metric| Sides {
-            base: pairs.iter().filter_map(|pair| pair.base.get(&metric.name).copied()).collect(),
-            candidate: pairs.iter().filter_map(|pair| pair.candidate.get(&metric.name).copied()).collect(),
+            base: pairs.iter().filter_map(|pair| pair.base.get(metric.name()).copied()).collect(),
+            candidate: pairs.iter().filter_map(|pair| pair.candidate.get(metric.name()).copied()).collect(),
             runs: [pairs.len(); 2],
         };
         self.judge_by(alpha, pairs.len(), &sides, &|sides, metric| compare_pairs(sides, metric, self.how, alpha))
@@ -123,7 +126,7 @@ impl Rules {
     #[must_use]
     pub fn judge_unpaired(&self, base: &[Values], candidate: &[Values], alpha: f64) -> Vec<Judgement> {
         let of = |runs: &[Values], metric: &Metric| -> Vec<f64> {
-            runs.iter().filter_map(|values| values.get(&metric.name).copied()).collect()
+            runs.iter().filter_map(|values| values.get(metric.name()).copied()).collect()
         };
         let sides = |metric: &Metric| Sides {
             base: of(base, metric),
@@ -146,8 +149,8 @@ impl Rules {
             let sides = sides(metric);
             let bound = self.bound(metric, pairs);
             let mut judgement = Judgement {
-                metric: metric.name.clone(),
-                unit: metric.unit,
+                metric: metric.name().to_owned(),
+                unit: metric.unit(),
                 role: metric.role,
                 base: (!sides.base.is_empty()).then(|| median(&sides.base)),
                 candidate: (!sides.candidate.is_empty()).then(|| median(&sides.candidate)),
@@ -178,7 +181,7 @@ impl Rules {
     }
 
     fn bound(&self, metric: &Metric, pairs: usize) -> f64 {
-        self.noise.as_ref().map_or(metric.bound, |noise| noise.bound(&metric.name, metric.bound, pairs))
+        self.noise.as_ref().map_or(metric.bound, |noise| noise.bound(metric.name(), metric.bound, pairs))
     }
 }
 

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use super::bench::StageKind;
 use super::decision::{Decision, Stage};
-use super::metrics::{Role, Unit};
+use super::metrics::Role;
 use super::noise::NoiseTable;
 use super::trial::TrialRecord;
 use super::verdict::{Effect, Judgement, Method, Verdict};
+use crate::thresholds::Unit;
 
 const HEADINGS: [&str; 8] = ["metric", "base", "candidate", "ratio", "HL", "interval", "bound", "verdict"];
 
@@ -166,7 +167,7 @@ pub fn quantity(value: f64, unit: Unit) -> String {
         Unit::BytesPerSecond => scaled(&[(1.0, " B/s"), (1e3, " kB/s"), (1e6, " MB/s"), (1e9, " GB/s")]),
         Unit::PerSecond => scaled(&[(1.0, "/s"), (1e3, "k/s"), (1e6, "M/s")]),
         Unit::Count => format!("{value}"),
-        Unit::Part => format!("{:.1} %", value * 100.0),
+        Unit::Share => format!("{:.1} %", value * 100.0),
         Unit::Cores => format!("{value:.2}"),
     }
 }
@@ -191,7 +192,7 @@ mod tests {
             (-200.0, Unit::Bytes, "-200 B"),
             (401_000.0, Unit::PerSecond, "401k/s"),
             (3.0, Unit::Count, "3"),
-            (0.999, Unit::Part, "99.9 %"),
+            (0.999, Unit::Share, "99.9 %"),
         ] {
             assert_eq!(quantity(value, unit), expected);
         }

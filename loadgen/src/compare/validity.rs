@@ -1,8 +1,8 @@
 //! Whether a run may be looked at: judged before its latency is, so that no figure of a run that was late, lossy or
 //! short of CPU ever reaches the comparison.
 
-use crate::compare::metrics::lost;
 use crate::outcome::Run;
+use crate::thresholds::metrics::lost;
 
 /// The generator's own lateness (p99.9) may be this part of the latency's p99 …
 const LATENESS_PART_MAX: f64 = 0.05;

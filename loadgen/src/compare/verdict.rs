@@ -6,8 +6,9 @@
 use serde::Serialize;
 
 use super::comparison::Comparison;
-use super::metrics::{Role, Unit};
+use super::metrics::Role;
 use super::statistics::{Interval, holm};
+use crate::thresholds::Unit;
 
 /// What a metric's numbers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

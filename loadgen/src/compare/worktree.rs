@@ -1,4 +1,4 @@
-//! The base revision of a comparison: a git worktree in a temporary folder, built, and removed at the end.
+//! A revision that is compared: a git worktree in a temporary folder, built, and removed at the end.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub enum WorktreeError {
         source: std::io::Error,
     },
     /// Git does not know it.
-    #[error("the base's revision {0:?} is no commit here")]
+    #[error("the revision {0:?} is no commit here")]
     NoRevision(String),
     /// No repository, a build that fails.
     #[error("`{command}` in {directory} failed ({status}):\n{output}")]

@@ -1,10 +1,13 @@
 //! Every metric of a run by name: for thresholds, for comparisons, for the printed reference.
 
+use serde::Serialize;
+
 use crate::nearest::{did_you_mean, nearest};
-use crate::outcome::{Distribution, Figures, Run, ServerUse};
+use crate::outcome::{Audit, Distribution, Figures, Run, ServerUse};
 
 /// What a metric is counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Time, nanoseconds.
     Nanoseconds,
@@ -124,12 +127,12 @@ const fn plain(name: &'static str, unit: Unit, help: &'static str, read: fn(&Run
 }
 
 const PLAIN: &[Plain] = &[
-    plain("lost", Unit::Count, "Deliveries owed that never came, all phases.", |run| Some(count(lost(run)))),
+    plain("lost", Unit::Count, "Deliveries owed that never came, all phases.", |run| Some(count(lost(&run.audit)))),
     plain(
         "lost_unannounced",
         Unit::Count,
         "Part of them that the server did not announce (by its counters of drops, by close codes).",
-        |run| Some(count(lost(run).saturating_sub(run.audit.announced_drops))),
+        |run| Some(count(lost(&run.audit).saturating_sub(run.audit.announced_drops))),
     ),
     plain("duplicated", Unit::Count, "Deliveries that came again.", |run| Some(count(run.audit.duplicated))),
     plain("corrupt", Unit::Count, "Payloads whose checksum is wrong.", |run| Some(count(run.audit.corrupt))),
@@ -205,8 +208,10 @@ const PLAIN: &[Plain] = &[
     }),
 ];
 
-fn lost(run: &Run) -> u64 {
-    run.audit.lost_in_gaps.saturating_add(run.audit.lost_at_tail)
+/// Deliveries of all phases that never came, announced or not.
+#[must_use]
+pub const fn lost(audit: &Audit) -> u64 {
+    audit.lost_in_gaps.saturating_add(audit.lost_at_tail)
 }
 
 fn server(run: &Run, read: fn(&ServerUse) -> f64) -> Option<f64> {
@@ -228,6 +233,12 @@ const fn bytes(bytes: u64) -> f64 {
 }
 
 impl Metric {
+    /// Whether it is a figure of a distribution of times.
+    #[must_use]
+    pub const fn is_of_distribution(&self) -> bool {
+        matches!(self.reader, Reader::Point(..))
+    }
+
     /// Its value in a run; none if nothing of the kind was measured.
     #[must_use]
     pub fn read(&self, run: &Run) -> Option<f64> {
@@ -252,16 +263,16 @@ impl Metric {
 /// # Errors
 /// There is none; the error says the nearest name.
 pub fn find(name: &str) -> Result<Metric, UnknownMetric> {
-    let metric = |unit, reader| Metric { name: name.to_owned(), unit, reader };
     if let Some(plain) = PLAIN.iter().find(|plain| plain.name == name) {
-        return Ok(metric(plain.unit, Reader::Plain(plain.read)));
+        return Ok(Metric { name: name.to_owned(), unit: plain.unit, reader: Reader::Plain(plain.read) });
     }
     if let Some((family, point)) = name.split_once('.') {
         let point = point.replace('.', "");
         let family = FAMILIES.iter().find(|known| known.name == family);
         let point = POINTS.iter().find(|&&(known, _)| known == point);
-        if let (Some(family), Some(&(_, point))) = (family, point) {
-            return Ok(metric(Unit::Nanoseconds, Reader::Point(family.read, point)));
+        if let (Some(family), Some(&(known, point))) = (family, point) {
+            let name = format!("{}.{known}", family.name);
+            return Ok(Metric { name, unit: Unit::Nanoseconds, reader: Reader::Point(family.read, point) });
         }
     }
     let known = names();

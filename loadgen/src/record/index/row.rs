@@ -75,7 +75,7 @@ impl Row {
         let verdict = if verdict_path.is_file() {
             let verdict: Value = serde_json::from_str(&read(&verdict_path)?)
                 .map_err(|error| broken(&verdict_path, error.to_string()))?;
-            verdict.get("verdict").and_then(Value::as_str).unwrap_or("see verdict.json").to_owned()
+            verdict.get("outcome").and_then(Value::as_str).unwrap_or("see verdict.json").to_owned()
         } else {
             String::new()
         };

@@ -11,7 +11,7 @@ fn readme(folder: &Path) -> String {
 fn rows_are_what_the_folders_hold() {
     let results = tempfile::tempdir().unwrap();
     let runs = [run("smoke", 1_000_000, &[]), run("smoke", 3_000_000, &[]), run("smoke", 800_000_000, &["late"])];
-    let verdict = ExtraFile { name: "verdict.json", bytes: br#"{"verdict": "ok"}"# };
+    let verdict = ExtraFile { name: "verdict.json", bytes: br#"{"outcome": "ok"}"# };
     record(results.path(), &runs, &context("aaa"), &[verdict]).unwrap();
     record(results.path(), &[run("burst", 1, &["lost"])], &context("bbb"), &[]).unwrap();
     for (folder, text) in [("by-hand", "intro\n# A | title \n"), ("other", "no heading")] {
