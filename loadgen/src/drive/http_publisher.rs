@@ -31,7 +31,7 @@ pub(super) struct Posts {
 pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, timeout: Duration) {
     let mut sender: Option<SendRequest<Full<Bytes>>> = None;
     let (mut payload, mut body) = (Vec::new(), Vec::new());
-    // What the server refuses was not published: the next message gets its number, or its absence would look like a loss.
+    // What the server refuses was not published: the next message gets its number, or it would look like a loss.
     let mut sequence = 0;
     while let Some(due) = posts.due.recv().await {
         let due = Due { sequence, ..due };

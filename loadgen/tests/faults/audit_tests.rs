@@ -20,7 +20,7 @@ const MIDDLE: Range<u64> = 20..180;
 const MIDDLE_OF_FOUR: Range<u64> = 10..90;
 
 fn plan(faults: &[(Kind, u64, Range<u64>)]) -> Plan {
-    let fault = |(kind, every, messages): &(Kind, u64, Range<u64>)| DeliveryFault {
+    let fault = |(kind, every, messages): &(_, _, Range<u64>)| DeliveryFault {
         kind: *kind,
         every: *every,
         messages: messages.clone(),
@@ -28,8 +28,8 @@ fn plan(faults: &[(Kind, u64, Range<u64>)]) -> Plan {
     Plan { deliveries: faults.iter().map(fault).collect(), ..Plan::default() }
 }
 
-/// What the audit has to say, from what the server did. A corrupt delivery is that of nobody known: what was owed in its
-/// place has not come.
+/// What the audit has to say, from what the server did. A corrupt delivery is that of nobody known: what was owed in
+/// its place has not come.
 fn audit_of(did: &Did, lost_at_tail: u64) -> Audit {
     let lost = did.dropped + did.corrupted;
     Audit {

@@ -2,42 +2,66 @@
 
 use std::time::Duration;
 
+use loadgen::outcome::Run;
+
 use crate::plan::{DeliveryFault, Event, Happening, Kind, Plan};
 use crate::program::{run, run_alone};
 use crate::server::Server;
 
 const MS: u64 = 1_000_000;
+const ATTEMPTS: u32 = 4;
 
 /// 200 messages per second for 5 s, and the server stands still for 500 ms. Of 1,000 messages those 100 that are due
 /// meanwhile wait 500, 495, … 5 ms; the others wait for nothing. So the longest wait is 500 ms, 10 messages wait longer
 /// than 450 ms (p99), and 50 longer than 250 ms (p95).
 ///
-/// A tool that takes the time from the real send, after a write that blocked, or that sends the next message when the
-/// last one has been answered, has one message or none that waited: its p99 would be that of an idle server.
+/// A tool that sends the next message when the last one has been answered has one message that waited: its p99 would be
+/// that of an idle server.
+///
+/// Others at work on the machine can only add to this: the upper bounds have to hold in one of some attempts, the lower
+/// ones in each.
 #[tokio::test]
 async fn a_pause_of_the_server_is_in_the_latencies_of_all_that_was_due_in_it() {
-    let pause = Happening::Pause(Duration::from_millis(500));
-    let server = Server::start(Plan { events: vec![Event { at: 400, what: pause }], ..Plan::default() });
-    let ended = run_alone(&server, &["--subscribers", "20", "--rate", "200", "--phase", "measured:5s"]).await;
-    let run = ended.run();
-    assert_eq!((run.total.published, run.total.deliveries), (1_000, 20_000));
-    let latency = &run.total.latency;
-    for (name, actual_ns, wanted_ns, within_percent) in [
-        ("max", latency.max_ns(), 500 * MS, 5),
-        ("p99", latency.percentile_ns(99.0), 450 * MS, 5),
-        // The same milliseconds are more of it.
-        ("p95", latency.percentile_ns(95.0), 250 * MS, 10),
-    ] {
-        assert!(
-            actual_ns.abs_diff(wanted_ns) <= wanted_ns * within_percent / 100,
-            "{name}: {actual_ns} ns, {wanted_ns} expected"
-        );
+    let mut excesses = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let run = paused().await;
+        let latency = &run.total.latency;
+        let mut excess = Vec::new();
+        for (name, actual_ns, wanted_ns, slack_ns) in [
+            ("max", latency.max_ns(), 500 * MS, 25 * MS),
+            ("p99", latency.percentile_ns(99.0), 450 * MS, 450 * MS / 20),
+            // The same milliseconds are more of it.
+            ("p95", latency.percentile_ns(95.0), 250 * MS, 25 * MS),
+        ] {
+            assert!(actual_ns >= wanted_ns - slack_ns, "{name}: {actual_ns} ns, {wanted_ns} expected");
+            if actual_ns > wanted_ns + slack_ns {
+                excess.push(format!("{name}: {actual_ns} ns, {wanted_ns} expected"));
+            }
+        }
+        // All others waited for nothing.
+        if latency.percentile_ns(85.0) > 25 * MS {
+            excess.push(format!("p85: {} ns", latency.percentile_ns(85.0)));
+        }
+        // The generator itself was not late: the waits are the server's.
+        if run.total.lateness.percentile_ns(99.0) > 25 * MS {
+            excess.push(format!("lateness: p99 {} ns", run.total.lateness.percentile_ns(99.0)));
+        }
+        if excess.is_empty() {
+            return;
+        }
+        excesses.push(excess);
     }
-    // Half of them were due outside the pause and its consequences.
-    assert!(latency.percentile_ns(50.0) < 50 * MS, "p50: {} ns", latency.percentile_ns(50.0));
-    // The generator itself was not late: the waits are the server's.
-    assert!(run.total.lateness.percentile_ns(99.0) < 50 * MS, "{} ns", run.total.lateness.percentile_ns(99.0));
-    assert_eq!((ended.exit, run.validity.problems.is_empty()), (0, true), "{:?}", run.validity);
+    panic!("in no attempt within 5 %: {excesses:?}");
+}
+
+async fn paused() -> Run {
+    let events = vec![Event { at: 400, what: Happening::Pause(Duration::from_millis(500)) }];
+    let server = Server::start(Plan { events, ..Plan::default() });
+    let ended = run_alone(&server, &["--subscribers", "20", "--rate", "200", "--phase", "measured:5s"]).await;
+    let (run, did) = (ended.run(), server.did());
+    assert_eq!((run.total.published, run.total.deliveries), (1_000, did.owed));
+    assert_eq!((ended.exit, run.validity.is_valid()), (0, true), "{:?}", run.validity);
+    run
 }
 
 #[tokio::test]

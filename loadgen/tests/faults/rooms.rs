@@ -139,7 +139,8 @@ impl Rooms {
     pub(crate) fn metrics(&self) -> String {
         let announced = self.did.dropped.min(self.announced_max);
         format!(
-            "# TYPE shardcast_dropped_total counter\nshardcast_dropped_total{{shard=\"0\",reason=\"skip\"}} {announced}\n"
+            "# TYPE shardcast_dropped_total counter\n\
+             shardcast_dropped_total{{shard=\"0\",reason=\"skip\"}} {announced}\n"
         )
     }
 

@@ -205,18 +205,33 @@ enum Written {
     Reset,
 }
 
+/// Carries orders out. What has piled up goes out at once: after a pause, the server is to add next to nothing to it.
 async fn write(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<Order>) -> io::Result<Written> {
-    while let Some(order) = orders.recv().await {
+    let mut piled = Vec::new();
+    loop {
+        let order = match orders.try_recv() {
+            Ok(order) => order,
+            Err(_) => {
+                writer.write_all(&piled).await?;
+                piled.clear();
+                let Some(order) = orders.recv().await else { return Ok(Written::Rest) };
+                order
+            }
+        };
         match order {
-            Order::Write(bytes) => writer.write_all(&bytes).await?,
-            Order::Hold(duration) => tokio::time::sleep(duration).await,
-            Order::End(End::Close(code, reason)) => writer.write_all(&wire::close_frame(code, reason)).await?,
+            Order::Write(bytes) => piled.extend_from_slice(&bytes),
+            Order::Hold(duration) => {
+                writer.write_all(&piled).await?;
+                piled.clear();
+                tokio::time::sleep(duration).await;
+            }
+            Order::End(End::Close(code, reason)) => piled.extend_from_slice(&wire::close_frame(code, reason)),
             Order::End(End::Reset) => {
+                writer.write_all(&piled).await?;
                 writer.as_ref().set_zero_linger()?;
                 writer.forget();
                 return Ok(Written::Reset);
             }
         }
     }
-    Ok(Written::Rest)
 }
