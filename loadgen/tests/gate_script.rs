@@ -14,15 +14,15 @@ struct Clone {
 
 impl Clone {
     fn new() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("a folder of the repository");
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let clone = Self { folder };
-        clone.git(&["clone", "--quiet", "--no-hardlinks", root.to_str().unwrap(), "."]);
+        clone.git(&["clone", "--quiet", "--no-hardlinks", root.to_str().expect("a path in UTF-8"), "."]);
         for file in ["ci/gate.sh", "smoke.toml"] {
             let file = Path::new("configs/loadgen").join(file);
-            std::fs::copy(root.join(&file), clone.path().join(&file)).unwrap();
+            std::fs::copy(root.join(&file), clone.path().join(&file)).expect("both are there");
         }
-        std::fs::write(clone.path().join("CHANGE"), "a change that makes nothing slower\n").unwrap();
+        std::fs::write(clone.path().join("CHANGE"), "a change that makes nothing slower\n").expect("the clone is ours");
         clone.git(&["add", "--all"]);
         clone.git(&["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "a change"]);
         clone
@@ -33,7 +33,7 @@ impl Clone {
     }
 
     fn git(&self, arguments: &[&str]) {
-        let status = Command::new("git").args(arguments).current_dir(self.path()).status().unwrap();
+        let status = Command::new("git").args(arguments).current_dir(self.path()).status().expect("git is there");
         assert!(status.success(), "git {arguments:?}");
     }
 
@@ -44,7 +44,8 @@ impl Clone {
     /// Runs the script. Both revisions are built into one folder, so that they share what they depend on, and each
     /// keeps its own server.
     fn gate(&self, arguments: &[&str], build_more: &str) -> Output {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port =
+            TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port").port();
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate-script");
         let target = target.display();
         let build = format!(
@@ -63,7 +64,7 @@ impl Clone {
             .env("OUT", self.out())
             .env("FLAGS", "--warm-up 200ms --duration 1s --subscribers 20 --rate 20")
             .output()
-            .unwrap()
+            .expect("sh is there")
     }
 }
 
