@@ -39,3 +39,4 @@ pub mod seats;
 pub mod seed;
 pub mod stamp;
 pub mod thresholds;
+pub mod workers;

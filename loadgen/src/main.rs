@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions, Setup};
 use loadgen::commands::{self, CommandError};
 use loadgen::compare::RunError;
@@ -11,11 +10,11 @@ use loadgen::exit::Exit;
 use loadgen::machine::Kernel;
 use loadgen::machine::limits::Limits;
 use loadgen::outcome::Run;
-use loadgen::payload;
 use loadgen::run::{Conduct, Interrupt};
 use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
 use loadgen::scenario::plan::Plan;
+use loadgen::{payload, workers};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -64,7 +63,7 @@ fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit>
         Invocation::Search(options) => Ok(commands::search::search(&options, &mut quietly(interrupt()), out)?),
         Invocation::Compare(options) => Ok(commands::compare::compare(&options, &mut quietly(interrupt()), out)?),
         Invocation::Index(options) => Ok(commands::index::index(&options, out)?),
-        Invocation::Worker(_) => Err(anyhow!("worker is not there yet")),
+        Invocation::Worker(options) => Ok(workers::listen(&options, out)?),
     }
 }
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::command::Running;
+use crate::command::{Running, exit_code_within};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const LOAD_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the check against the binary `server`.
 pub(crate) fn check(server: &Path) -> Result<(), String> {
@@ -32,6 +33,23 @@ pub(crate) fn check(server: &Path) -> Result<(), String> {
 
     let status = running.terminate()?;
     println!("    after SIGTERM: {status}");
+    if status.success() { Ok(()) } else { Err(format!("after SIGTERM the server ended with {status}")) }
+}
+
+/// Runs a scenario of the load generator against the server, for as long as it may take.
+pub(crate) fn check_under_load(server: &Path, loadgen: &Path, scenario: &str) -> Result<(), String> {
+    let address = free_address()?;
+    let mut command = Command::new(server);
+    let running = Running::start(command.args(["serve", "--listen"]).arg(address.to_string()))?;
+    wait_until_ready(&running, address)?;
+    let mut load = Command::new(loadgen);
+    load.args(["run", scenario, "--no-live", "--url", &format!("ws://{address}/ws/{{room}}")]);
+    load.args(["--server-metrics", &format!("http://{address}/metrics")]);
+    match exit_code_within(&mut load, LOAD_LIMIT)? {
+        0 => {}
+        code => return Err(format!("loadgen run {scenario} ended with exit code {code}")),
+    }
+    let status = running.terminate()?;
     if status.success() { Ok(()) } else { Err(format!("after SIGTERM the server ended with {status}")) }
 }
 

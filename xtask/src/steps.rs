@@ -18,6 +18,9 @@ pub(crate) struct Step {
 /// The server as it is shipped.
 pub(crate) const SERVER: &str = "target/release/shardcast";
 
+/// The load generator as the tests build it.
+const LOADGEN: &str = "target/quick/loadgen";
+
 const BROWSER_TEST: &str = "tests/browser/two_pages.mjs";
 const BROWSER_LIMIT: Duration = Duration::from_secs(180);
 
@@ -72,12 +75,35 @@ pub(crate) const STEPS: &[Step] = &[
         summary: "the shipped binary starts, publishes, and ends cleanly",
         run: || build_release().and_then(|()| smoke::check(Path::new(SERVER))).into(),
     },
+    Step {
+        name: "load",
+        summary: "the load generator finds nothing wrong with the shipped binary",
+        run: || load().into(),
+    },
+    Step { name: "dialects", summary: "the load generator speaks to NATS and to nginx with nchan", run: dialects },
     Step { name: "browser", summary: "two pages in Chromium see each other's messages", run: browser },
     Step { name: "autobahn", summary: "the WebSocket conformance cases 1 to 10", run: autobahn },
 ];
 
 fn build_release() -> Result<(), String> {
     succeed(&mut cargo("build --release --package shardcast --bin shardcast"))
+}
+
+/// The scenario allows for a busy machine: it is about being right, not about being fast. Built without the long
+/// optimisations of the shipped profile: the load generator is the instrument here, not what is tested.
+fn load() -> Result<(), String> {
+    build_release()?;
+    succeed(&mut cargo("build --profile quick --package loadgen --bin loadgen"))?;
+    smoke::check_under_load(Path::new(SERVER), Path::new(LOADGEN), "configs/loadgen/smoke.toml")
+}
+
+fn dialects() -> Outcome {
+    for (program, package) in [("nats-server", "nats-server"), ("nginx", "nginx-light libnginx-mod-nchan")] {
+        if let Err(why) = ensure(program, package) {
+            return Outcome::Skipped { why, enable: format!("apt-get install {package}") };
+        }
+    }
+    succeed(&mut cargo("test --package loadgen --test adapters")).into()
 }
 
 fn browser() -> Outcome {

@@ -18,7 +18,7 @@ pub use run::{Action, OutputOptions, RunFormat, RunOptions, Show};
 pub use scenario_flags::ScenarioSource;
 pub use search::{SearchOptions, Vary};
 pub use setup::{Setup, Workers};
-pub use small::{IndexMode, IndexOptions, ReportOptions, WorkerOptions};
+pub use small::{IndexMode, IndexOptions, ReportOptions, Serve, WorkerOptions};
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq)]

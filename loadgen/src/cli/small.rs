@@ -39,6 +39,17 @@ pub struct WorkerOptions {
     pub listen: SocketAddr,
     /// The core that it is pinned to.
     pub pin: Option<u32>,
+    /// When it ends.
+    pub serve: Serve,
+}
+
+/// When `loadgen worker` ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serve {
+    /// When it is killed: it serves one coordinator after the other.
+    All,
+    /// With its first coordinator, or when its standard input closes.
+    One,
 }
 
 pub(super) fn report() -> Command {
@@ -108,6 +119,12 @@ pub(super) fn worker() -> Command {
                 .default_value("127.0.0.1:7000")
                 .help("Where the coordinator connects"),
             Arg::new("pin").long("pin").value_name("CORE").value_parser(value_parser!(u32)).help("Run on this core"),
+            // How `run --workers` starts its processes.
+            Arg::new("once")
+                .long("once")
+                .action(ArgAction::SetTrue)
+                .hide(true)
+                .help("End with the first coordinator, or when standard input closes"),
         ])
 }
 
@@ -115,5 +132,6 @@ pub(super) fn worker_options(matches: &ArgMatches) -> WorkerOptions {
     WorkerOptions {
         listen: matches.get_one::<SocketAddr>("listen").copied().expect("it has a default"),
         pin: matches.get_one::<u32>("pin").copied(),
+        serve: if matches.get_flag("once") { Serve::One } else { Serve::All },
     }
 }

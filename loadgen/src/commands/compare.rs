@@ -54,6 +54,12 @@ pub fn compare(
     let asked = gate_options(options, subject, folder.clone());
     let exit = compare::run(&asked, &mut runner, out)?;
     let Some(folder) = folder.filter(|_| !is_recorded) else { return Ok(exit) };
+    // What bounds were held against, or what trials have found, belongs to the verdict.
+    let noise = folder.join("aa.toml");
+    if let Some(used) = options.noise.as_ref().filter(|used| used.is_file() && **used != noise) {
+        let failed = |source| CommandError::Write { path: noise.clone(), source };
+        std::fs::read(used).and_then(|table| std::fs::write(&noise, table)).map_err(failed)?;
+    }
     // Of trials there are hundreds of runs: their figures are in trial.json, the last one stands for the others.
     let mut runs =
         if is_trial { last.into_iter().map(|run| ("same".to_owned(), run)).collect() } else { runs_of(&folder)? };

@@ -31,7 +31,11 @@ pub(super) struct Posts {
 pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, timeout: Duration) {
     let mut sender: Option<SendRequest<Full<Bytes>>> = None;
     let (mut payload, mut body) = (Vec::new(), Vec::new());
+    // What the server refuses was not published: the next message gets its number, or its absence would look like a loss.
+    let mut sequence = 0;
     while let Some(due) = posts.due.recv().await {
+        let due = Due { sequence, ..due };
+        let mut posted = false;
         posts.ink.fill(&due, &mut payload);
         posts.publish.body(&payload, &mut body);
         let url = posts.publish.url(&body).into_owned();
@@ -43,6 +47,7 @@ pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, 
             };
             ready.ready().await.map_err(|error| kind_of_http(&error))?;
             let at = Nanos::now();
+            posted = true;
             let answer = post(&mut ready, &posts.publish, &uri, body.clone()).await?;
             sender = Some(ready);
             Ok((at, answer))
@@ -51,10 +56,17 @@ pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, 
         let mut book = posts.book.lock().expect("nobody panics while holding it");
         match outcome {
             Ok((at, (status, answer))) => match posts.publish.refusal(status, &answer) {
-                None => book.sent(due.publisher, due.phase, posts.ink.due_time(&due), at),
+                None => {
+                    sequence += 1;
+                    book.sent(due.publisher, due.phase, posts.ink.due_time(&due), at);
+                }
                 Some(why) => book.error(format!("publisher: {why}")),
             },
-            Err(why) => book.error(format!("publisher: {why}")),
+            Err(why) => {
+                // Without an answer nobody knows whether it was published: its number is not used again.
+                sequence += u64::from(posted);
+                book.error(format!("publisher: {why}"));
+            }
         }
     }
 }

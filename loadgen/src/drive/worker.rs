@@ -72,6 +72,10 @@ struct Usage {
 impl Worker {
     fn begin(task: Task) -> Result<Self, String> {
         crate::clock::set_offset_ns(task.clock_offset_ns);
+        if let Some(core) = task.pin {
+            // The threads that this one starts are there, too.
+            crate::machine::pin(core);
+        }
         let scenario = Arc::new(task.scenario.clone());
         let dialect = Arc::new(Dialect::new(&scenario.target).map_err(|error| error.to_string())?);
         let seats = Arc::new(Seats::new(&scenario).map_err(|error| error.to_string())?);
@@ -96,8 +100,7 @@ impl Worker {
         let (end, ended) = oneshot::channel();
         let (tell_ramped, ramped) = std::sync::mpsc::sync_channel(1);
         let everybody = Everybody { seats, numbers, publishers, tell_ramped };
-        let data =
-            data_thread((Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book)), everybody, ended, task.pin)?;
+        let data = data_thread((Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book)), everybody, ended)?;
         Ok(Self {
             task,
             spans,
@@ -262,16 +265,12 @@ fn data_thread(
     (audience, ink, book): (Arc<Audience>, Arc<Ink>, Arc<Mutex<SentBook>>),
     everybody: Everybody,
     ended: oneshot::Receiver<()>,
-    pin: Option<u32>,
 ) -> Result<JoinHandle<()>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
     let drive = move || {
-        if let Some(core) = pin {
-            crate::machine::pin(core);
-        }
         runtime.block_on(async {
             let Everybody { seats, numbers, publishers, tell_ramped } = everybody;
             let begin = async {

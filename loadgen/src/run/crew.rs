@@ -1,60 +1,58 @@
 //! The workers of a run, and what they tell.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, sync_channel};
 
-use crate::cli::{Setup, Workers};
+use super::RunError;
+use crate::cli::Setup;
 use crate::clock::Nanos;
-use crate::drive::{Command, Report, Task, work};
+use crate::drive::{Command, Report, Task};
 use crate::scenario::Scenario;
+use crate::workers::{Handle, Started, start};
 
 /// Reports under way.
 const REPORTS: usize = 1_024;
-/// Commands under way: there are three.
-const COMMANDS: usize = 8;
 
 /// See the module.
 pub(super) struct Crew {
-    pub(super) commands: Vec<SyncSender<Command>>,
+    handles: Vec<Handle>,
     pub(super) reports: Receiver<(u32, Report)>,
     pub(super) warnings: Vec<String>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Crew {
-    pub(super) fn start(scenario: &Scenario, setup: &Setup, (run_id, began): (u64, Nanos)) -> Result<Self, String> {
+    pub(super) fn start(scenario: &Scenario, setup: &Setup, (run_id, began): (u64, Nanos)) -> Result<Self, RunError> {
         let count = setup.workers.drivers().workers;
-        if setup.workers != Workers::Here(1) {
-            return Err("several workers are not there yet".to_owned());
-        }
+        let task = |index| Task {
+            scenario: scenario.clone(),
+            run_id,
+            index,
+            count,
+            began,
+            pin: setup.pin,
+            clock_offset_ns: 0,
+        };
         let (tell, reports) = sync_channel(REPORTS);
-        let (mut commands, mut threads) = (Vec::new(), Vec::new());
-        for index in 0..count {
-            let scenario = scenario.clone();
-            let task = Task { scenario, run_id, index, count, began, pin: setup.pin, clock_offset_ns: 0 };
-            let (command, inbox) = sync_channel(COMMANDS);
-            let tell = tell.clone();
-            let drive = move || work(task, &inbox, &tell);
-            let thread = std::thread::Builder::new().name("worker".to_owned()).spawn(drive);
-            threads.push(thread.map_err(|error| format!("no thread for a worker: {error}"))?);
-            commands.push(command);
-        }
-        Ok(Self { commands, reports, warnings: Vec::new(), threads })
+        let Started { handles, warnings } = start(&setup.workers, (0..count).map(task).collect(), &tell)?;
+        Ok(Self { handles, reports, warnings })
+    }
+
+    /// How many there are.
+    pub(super) fn workers(&self) -> u32 {
+        u32::try_from(self.handles.len()).unwrap_or(u32::MAX)
     }
 
     /// Tells all of them.
     pub(super) fn tell(&self, command: &Command) {
-        for worker in &self.commands {
+        for worker in &self.handles {
             // Whoever is gone has reported that, or will be missed at the end.
-            worker.send(command.clone()).ok();
+            worker.commands.send(command.clone()).ok();
         }
     }
 
     pub(super) fn finish(self) {
-        let Self { commands, reports, threads, .. } = self;
-        drop((commands, reports));
-        for thread in threads {
-            thread.join().expect("a worker does not panic");
+        drop(self.reports);
+        for worker in self.handles {
+            worker.finish();
         }
     }
 }

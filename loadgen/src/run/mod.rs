@@ -62,8 +62,8 @@ pub enum RunError {
         actual: u32,
     },
     /// The workers cannot be started.
-    #[error("{0}")]
-    Workers(String),
+    #[error(transparent)]
+    Workers(#[from] crate::workers::StartError),
 }
 
 /// Runs `scenario`. Blocks until it is over.
@@ -79,13 +79,17 @@ pub fn run(scenario: &Scenario, conduct: &Conduct) -> Result<Run, RunError> {
     let seats = Seats::new(scenario)?;
     let (spans, kernel) = (spans(scenario), Kernel::default());
     limits::raise_open_files();
+    if let Some(core) = conduct.setup.pin {
+        // All threads from here on; workers that are processes move themselves.
+        crate::machine::pin(core);
+    }
     let machine = facts::read(&kernel);
     let started = jiff::Timestamp::now().to_string();
     // The standard library's own source of randomness; nothing else in a run may be random but by the seed.
     let run_id = RandomState::new().build_hasher().finish();
     let mut watch = watch::Watch::begin(&conduct.setup, kernel)?;
     let began = Nanos::now();
-    let crew = crew::Crew::start(scenario, &conduct.setup, (run_id, began)).map_err(RunError::Workers)?;
+    let crew = crew::Crew::start(scenario, &conduct.setup, (run_id, began))?;
     let course = timeline::conduct(scenario, (&spans, began), crew, &mut watch, conduct);
     let merged = merge::merge(scenario, (&seats, &spans), &course);
     let server = watch.finish(merged.served);

@@ -53,7 +53,7 @@ pub(super) fn conduct(
     conduct: &Conduct,
 ) -> Course {
     let course = Course {
-        workers: u32::try_from(crew.commands.len()).unwrap_or(u32::MAX),
+        workers: crew.workers(),
         began,
         first_due: None,
         published_until: None,

@@ -102,8 +102,8 @@ fn generator(scenario: &Scenario, run: &Run, problems: &mut Vec<String>) {
     let (busiest, limit) = (run.generator.busiest_thread, limits.generator_cpu_max);
     if busiest > limit {
         problems.push(format!(
-            "the generator was the bottleneck: its busiest thread used {busiest:.2} of a core, limits.generator_cpu_max \
-             is {limit:.2} (try --workers)"
+            "the generator was the bottleneck: its busiest thread used {busiest:.2} of a core, \
+             limits.generator_cpu_max is {limit:.2} (try --workers)"
         ));
     }
 }
