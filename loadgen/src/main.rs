@@ -7,12 +7,14 @@ use loadgen::cli::{self, Action, Invocation, RunFormat, RunOptions, Setup};
 use loadgen::commands::{self, CommandError};
 use loadgen::compare::RunError;
 use loadgen::exit::Exit;
+use loadgen::machine::Kernel;
+use loadgen::machine::limits::Limits;
 use loadgen::outcome::Run;
 use loadgen::run::{Conduct, Interrupt};
 use loadgen::scenario::Scenario;
 use loadgen::scenario::load::{LoadError, to_toml};
-use loadgen::scenario::plan::{MachineLimits, Plan};
-use loadgen::{payload, thresholds, workers};
+use loadgen::scenario::plan::Plan;
+use loadgen::{payload, workers};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -81,7 +83,7 @@ fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Action::DryRun => {
-            let plan = Plan::new(&scenario, options.setup.workers.drivers(), &machine_limits());
+            let plan = Plan::new(&scenario, options.setup.workers.drivers(), &Limits::read(&Kernel::default()));
             match options.output.format {
                 RunFormat::Text => plan.write(out)?,
                 RunFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?,
@@ -89,43 +91,8 @@ fn run(options: &RunOptions, out: &mut dyn Write) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Action::Run => {
-            server_is_looked_at(options, &scenario)?;
+            commands::server_is_looked_at(&scenario, &options.setup)?;
             Ok(commands::run::execute(&scenario, options, Interrupt::on_signals(), out)?)
         }
-    }
-}
-
-/// Thresholds on the server's own figures need to know where they come from.
-fn server_is_looked_at(options: &RunOptions, scenario: &Scenario) -> Result<(), CommandError> {
-    let needing = thresholds::needing_server(scenario);
-    let looked_at = options.setup.server_pid.is_some() || options.setup.server_metrics.is_some();
-    match needing.first() {
-        Some(metric) if !looked_at => Err(CommandError::Usage(format!(
-            "thresholds: {metric} cannot be measured without --server-pid or --server-metrics"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Limits of this machine; what cannot be read is as on a small machine.
-fn machine_limits() -> MachineLimits {
-    let usual = MachineLimits::default();
-    let numbers = |path: &str| -> Vec<u64> {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
-    };
-    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    let cores = std::thread::available_parallelism()
-        .map_or(usual.cores, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
-    let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
-    MachineLimits {
-        open_files: open_files.unwrap_or(u64::MAX),
-        ports_per_address: match numbers("/proc/sys/net/ipv4/ip_local_port_range")[..] {
-            [first, last] => (last + 1).saturating_sub(first),
-            _ => usual.ports_per_address,
-        },
-        cores,
-        listen_backlog: numbers("/proc/sys/net/core/somaxconn").first().copied().unwrap_or(usual.listen_backlog),
-        tcp_memory_bytes: numbers("/proc/sys/net/ipv4/tcp_mem").get(2).map(|pages| pages.saturating_mul(page_bytes)),
     }
 }

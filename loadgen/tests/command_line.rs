@@ -20,6 +20,12 @@ fn bad_usage_is_2_and_says_why_on_standard_error() {
         (&["run", "--bytes", "5", "--dry-run"], "payload.bytes: 5, must be at least"),
         (&["run", "--threshold", "latency.p98 <= 1ms"], "no metric \"latency.p98\""),
         (&["run", "--threshold", "server.cpu <= 50%"], "cannot be measured without --server-pid or --server-metrics"),
+        (&["search", "--bound", "server.cpu <= 50%"], "cannot be measured without --server-pid"),
+        (&["search", "--bound", "latency.p99 <= 1s", "--window", "4"], "publishers.window makes a closed loop"),
+        (&["report", "nowhere"], "nowhere: No such file"),
+        (&["compare", "nowhere", "elsewhere"], "nowhere: No such file"),
+        (&["compare", "a", "b", "--record"], "--record keeps new runs"),
+        (&["compare", "--base-rev", "no-such", "--command", "x"], "the revision \"no-such\" is no commit here"),
         (&["help", "nonsense"], "nothing is known about"),
     ] {
         let output = loadgen(arguments);

@@ -5,19 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use loadgen::cli::{self, CompareMode, Invocation};
+use loadgen::machine::limits::{Limits, Weight};
 use loadgen::scenario::load::{load, to_toml};
 use loadgen::scenario::overrides::Overrides;
-use loadgen::scenario::plan::{Drivers, MachineLimits, Plan, Weight};
+use loadgen::scenario::plan::{Drivers, Plan};
 use loadgen::scenario::{Format, Scenario};
-
-/// What the scenarios are sized for.
-const MACHINE: MachineLimits = MachineLimits {
-    open_files: 20_000,
-    ports_per_address: 28_232,
-    cores: 2,
-    listen_backlog: 4_096,
-    tcp_memory_bytes: Some(2_300_000_000),
-};
 
 const NAMES: &[&str] = &["burst", "many-rooms", "one-room", "prices", "slow-readers", "smoke", "soak", "storm"];
 
@@ -49,7 +41,7 @@ fn each_scenario_loads_and_fits_a_small_machine() {
         let scenario = read(name);
         assert_eq!(scenario.name, name);
         assert!(!scenario.thresholds.is_empty(), "{name} says what must hold");
-        let plan = Plan::new(&scenario, Drivers::default(), &MACHINE);
+        let plan = Plan::new(&scenario, Drivers::default(), &Limits::default());
         let mut text = Vec::new();
         plan.write(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
@@ -61,7 +53,7 @@ fn each_scenario_loads_and_fits_a_small_machine() {
     }
     let readme = std::fs::read_to_string(configs().join("README.md")).unwrap();
     assert!(NAMES.iter().all(|name| readme.contains(&format!("[{name}]({name}.toml)"))), "{readme}");
-    assert!(Plan::new(&read("smoke"), Drivers::default(), &MACHINE).total.as_secs() <= 8);
+    assert!(Plan::new(&read("smoke"), Drivers::default(), &Limits::default()).total.as_secs() <= 8);
 }
 
 #[test]

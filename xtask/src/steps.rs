@@ -50,6 +50,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: || succeed(&mut cargo("test --workspace --all-targets --all-features")).into(),
     },
     Step {
+        name: "gate",
+        summary: "gate.sh on two revisions of this repository, few pairs",
+        run: || succeed(&mut cargo("test --package loadgen --test gate_script -- --ignored")).into(),
+    },
+    Step {
         name: "doctest",
         summary: "the examples in the documentation",
         run: || succeed(&mut cargo("test --workspace --doc")).into(),

@@ -3,16 +3,16 @@
 #
 # Builds both revisions on this machine and runs them in pairs, in random order, so that a busy or slow CI machine is
 # the same for both. Ends with loadgen's exit code: 0 no worse (or not enough pairs to tell), 10 a confirmed regression,
-# 12 the runs were invalid; `loadgen help exit-codes` has all.
+# 12 the runs were invalid, 1 a build failed, 2 no such revision; `loadgen help exit-codes` has all.
 #
 # Settings, by environment:
-#   K         pairs of runs (10)
+#   K         pairs of runs (10; twice as many if they do not suffice, as many again to confirm a regression)
 #   SCENARIO  what each run does (configs/loadgen/smoke.toml)
 #   PORT      where the servers listen, on 127.0.0.1 (9700)
 #   LOADGEN   the loadgen to use (built here if not set)
 #   BUILD     builds the server in a revision's folder (cargo build --release)
 #   SERVER    starts the server; {dir} becomes the revision's folder
-#   OUT       where the verdict and every run are kept (loadgen-gate)
+#   OUT       where verdict.json, every run and report.html are kept (loadgen-gate); emptied of earlier ones
 #   FLAGS     more flags of `loadgen compare`, such as "--strict" or "--duration 3s"
 set -eu
 

@@ -54,14 +54,19 @@ pub fn compare(
     let asked = gate_options(options, subject, folder.clone());
     let exit = compare::run(&asked, &mut runner, out)?;
     let Some(folder) = folder.filter(|_| !is_recorded) else { return Ok(exit) };
+    // What bounds were held against, or what trials have found, belongs to the verdict.
+    let noise = folder.join("aa.toml");
+    if let Some(used) = options.noise.as_ref().filter(|used| used.is_file() && **used != noise) {
+        let failed = |source| CommandError::Write { path: noise.clone(), source };
+        std::fs::read(used).and_then(|table| std::fs::write(&noise, table)).map_err(failed)?;
+    }
     // Of trials there are hundreds of runs: their figures are in trial.json, the last one stands for the others.
-    let runs =
+    let mut runs =
         if is_trial { last.into_iter().map(|run| ("same".to_owned(), run)).collect() } else { runs_of(&folder)? };
     if options.out.is_some() && !runs.is_empty() {
         keep::write(&folder.join("report.html"), |file| html::report(&shown(&runs), file))?;
     }
     if let Some(results) = options.record.as_ref().filter(|_| !runs.is_empty()) {
-        let mut runs: Vec<Labelled> = runs.into_iter().map(|(label, run)| (side_of(&label).to_owned(), run)).collect();
         let calibration = calibrate::calibrate(&Kernel::default());
         runs.iter_mut().for_each(|(_, run)| run.machine.calibration.clone_from(&calibration));
         keep::record_in(results, &runs, (&folder, &FILES), out)?;

@@ -72,10 +72,7 @@ impl CommandError {
     /// Whether nobody reads standard output any more, as in `loadgen report x | head`.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
-        let source = match self {
-            Self::Output(source) | Self::Compare(CompareError::Out(source)) => source,
-            _ => return false,
-        };
+        let (Self::Output(source) | Self::Compare(CompareError::Out(source))) = self else { return false };
         source.kind() == io::ErrorKind::BrokenPipe
     }
 }

@@ -42,7 +42,8 @@ pub(super) fn record_in(
     files.extend([("runs.hlog", log), ("runs.csv", table)]);
     let extra: Vec<ExtraFile<'_>> = files.iter().map(|(name, bytes)| ExtraFile { name, bytes }).collect();
     let arguments: Vec<String> = std::env::args().collect();
-    let order = runs.iter().map(|(label, _)| label.clone()).collect();
+    // Of `base pair-001` the side.
+    let order = runs.iter().map(|(label, _)| label.split(' ').next().unwrap_or(label).to_owned()).collect();
     let context = RecordContext::gather(Path::new("."), &arguments, order);
     let runs: Vec<_> = runs.iter().map(|(_, run)| run.clone()).collect();
     let path = record(results, &runs, &context, &extra)?;

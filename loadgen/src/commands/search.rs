@@ -23,6 +23,7 @@ const RUNS_MAX: u32 = 60;
 pub fn search(options: &SearchOptions, drive: &mut Drive<'_>, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let scenario = options.source.load(payload::bytes_min)?;
     search::scenario_at(&scenario, options.vary, 1.0).map_err(|error| CommandError::Usage(error.to_string()))?;
+    super::server_is_looked_at(&scenario, &options.setup)?;
     if let Some(folder) = &options.out {
         std::fs::create_dir_all(folder).map_err(|source| CommandError::Write { path: folder.clone(), source })?;
     }

@@ -37,7 +37,8 @@ impl Simulated {
         let disturbance = if self.chance() < self.disturbed { 50.0 } else { 1.0 };
         // 20 ms are reached at 95 % of what the server can do at all.
         let latency_ns = 1e6 * queue * wobble * disturbance;
-        run.total.latency.record_many(Duration::from_secs_f64(latency_ns / 1e9).as_nanos() as u64, 1_000);
+        let latency = Duration::from_secs_f64(latency_ns / 1e9);
+        run.total.latency.record_many(u64::try_from(latency.as_nanos()).unwrap(), 1_000);
         run.total.lateness.record_many(if load > self.generator { 50_000_000 } else { 10_000 }, 1_000);
         run.total.deliveries_per_second = load;
         run.total.seconds = 1.0;

@@ -10,12 +10,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{AdapterKind, PhaseKind, Scenario};
+use crate::machine::limits::Limits;
 use crate::seats::Seats;
 
-pub use hits::{Hit, MachineLimits, Weight};
-
-/// Open files of a worker beside its connections: its outputs, timers, the server's `/proc`.
-const FILES_BESIDE_CONNECTIONS: u64 = 32;
+pub use hits::Hit;
 
 /// The processes that drive a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +119,7 @@ fn seconds_or_none<S: serde::Serializer>(duration: &Option<Duration>, serializer
 impl Plan {
     /// Works out what a checked scenario does, driven so, on a machine with these limits.
     #[must_use]
-    pub fn new(scenario: &Scenario, drivers: Drivers, limits: &MachineLimits) -> Self {
+    pub fn new(scenario: &Scenario, drivers: Drivers, limits: &Limits) -> Self {
         let workers = drivers.workers.max(1);
         let members = members_per_room(scenario);
         let (all_members, owed_members) = fan_outs(scenario, &members);
@@ -149,13 +147,14 @@ impl Plan {
             deliveries: owed(|_| true),
             deliveries_measured: owed(|kind| kind == PhaseKind::Measured),
             phases,
-            files_per_worker: u64::from(subscribers.div_ceil(workers))
-                + u64::from(scenario.publishers.count)
-                + FILES_BESIDE_CONNECTIONS,
-            ports_per_address: hits::ports_per_address(scenario, drivers),
+            files_per_worker: 0,
+            ports_per_address: 0,
             hits: Vec::new(),
         };
-        plan.hits = hits::find(scenario, &plan, drivers.place, limits);
+        let demand = hits::demand(scenario, drivers, plan.deliveries_per_second_max().unwrap_or(0.0));
+        plan.files_per_worker = demand.files_per_worker();
+        plan.ports_per_address = hits::ports_per_address(scenario, &demand);
+        plan.hits = hits::find(scenario, &plan, &demand, limits);
         plan
     }
 

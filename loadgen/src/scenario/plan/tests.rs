@@ -1,5 +1,6 @@
 use super::hits::is_loopback;
 use super::*;
+use crate::machine::limits::{OpenFiles, Weight};
 
 fn scenario(text: &str) -> Scenario {
     let phase = if text.contains("[[phase]]") { "" } else { "\n[[phase]]\nname = 'm'\nduration = '10s'" };
@@ -7,7 +8,7 @@ fn scenario(text: &str) -> Scenario {
 }
 
 fn plan(text: &str) -> Plan {
-    Plan::new(&scenario(text), Drivers::default(), &MachineLimits::default())
+    Plan::new(&scenario(text), Drivers::default(), &Limits::default())
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn arithmetic() {
     close(rates.bytes_from_server, 4_000.0 * 122.0);
     close(plan.deliveries_measured.unwrap(), 40.0 * 5.0 * 80.0);
     close(plan.deliveries.unwrap(), 40.0 * 5.0 * 80.0 + 20.0 * 2.0 * 80.0);
-    assert_eq!(plan.files_per_worker, 1_000 + 5 + 32);
+    assert_eq!(plan.files_per_worker, 1_000 + 5 + 64);
     assert_eq!(plan.ports_per_address, 1_005);
 }
 
@@ -54,34 +55,44 @@ fn arithmetic() {
 fn limits_are_told_with_what_helps() {
     let elsewhere = "[target]\nurl = 'ws://10.0.0.9/{room}'\n";
     for (text, weight, wanted, remedy) in [
-        ("[subscribers]\ncount = 50000", Weight::Prevents, "50033 open files per worker", "--workers 3,"),
-        ("[subscribers]\ncount = 19990", Weight::Caution, "the server needs 19991 open files too", "prlimit"),
+        (
+            "[subscribers]\ncount = 50000",
+            Weight::Prevents,
+            "open files of a worker (nofile, hard): the plan needs 50065, there are 20000",
+            "--workers 3 ",
+        ),
+        (
+            "[subscribers]\ncount = 19990",
+            Weight::Disturbs,
+            "open files of the server (nofile, hard): the plan may need 20055",
+            "LimitNOFILE",
+        ),
         (
             &format!("{elsewhere}[subscribers]\ncount = 10000\n[mix]\nchurning = 2000"),
-            Weight::Prevents,
-            "34001 local ports",
+            Weight::Disturbs,
+            "may need 34001, there are 28232",
             "--subscribers-source-addresses",
         ),
         (
             "[subscribers]\ncount = 5000\n[publishers]\nrate_per_second = 200",
-            Weight::Prevents,
-            "1000000 deliveries/s",
-            "--workers 3,",
+            Weight::Disturbs,
+            "cores for receiving: the plan may need 3, there are 1",
+            "--workers-at",
         ),
         (
             "[subscribers]\ncount = 10000\nconnecting_max = 5000",
-            Weight::Caution,
-            "5000 connections at once, 4096 may wait",
+            Weight::Disturbs,
+            "(somaxconn): the plan may need 5000, there are 4096",
             "--connects-per-second",
         ),
-        ("[publishers]\nwindow = 8", Weight::Caution, "closed loop of 8", "--rate"),
+        ("[publishers]\nwindow = 8", Weight::Disturbs, "closed loop of 8", "--rate"),
         (
             "[target]\npublish = 'http'\n[publishers]\nrate_per_second = 3500",
-            Weight::Caution,
+            Weight::Disturbs,
             "3500 posts/s per publisher",
             "--publishers 4",
         ),
-        ("[publishers]\nrate_per_second = 0.5", Weight::Caution, "about 500 deliveries", "--duration"),
+        ("[publishers]\nrate_per_second = 0.5", Weight::Disturbs, "about 500 deliveries", "--duration"),
     ] {
         let hits = plan(text).hits;
         let found = hits.iter().find(|hit| hit.text.contains(wanted));
@@ -95,10 +106,10 @@ fn limits_are_told_with_what_helps() {
 #[test]
 fn workers_share() {
     let scenario = scenario("[subscribers]\ncount = 30000\n");
-    let limits = MachineLimits { open_files: 20_000, cores: 8, ..MachineLimits::default() };
+    let limits = Limits { cores: 8, open_files: OpenFiles { soft: None, hard: Some(20_000) }, ..Limits::default() };
     let plan = Plan::new(&scenario, Drivers { workers: 2, place: Place::SameMachine }, &limits);
-    assert_eq!(plan.files_per_worker, 15_033);
-    assert!(plan.hits.iter().all(|hit| hit.weight == Weight::Caution), "{:?}", plan.hits);
+    assert_eq!(plan.files_per_worker, 15_001 + 64);
+    assert!(plan.hits.iter().all(|hit| hit.weight == Weight::Disturbs), "{:?}", plan.hits);
     assert_eq!(plan.ports_per_address, 30_001);
     let apart = Plan::new(&scenario, Drivers { workers: 2, place: Place::OwnMachines }, &limits);
     assert_eq!(apart.ports_per_address, 15_001);

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::hits::{Weight, is_loopback};
+use super::hits::is_loopback;
 use super::{Plan, Rates};
+use crate::machine::limits::Weight;
 use crate::thresholds::Unit;
 use crate::thresholds::quantity::show;
 
@@ -39,7 +40,7 @@ impl Plan {
         for hit in &self.hits {
             let mark = match hit.weight {
                 Weight::Prevents => "WILL FAIL",
-                Weight::Caution => "caution",
+                Weight::Disturbs => "caution",
             };
             writeln!(out, "{mark}: {}\n    → {}", hit.text, hit.remedy)?;
         }
