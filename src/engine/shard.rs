@@ -38,6 +38,10 @@ pub(crate) const SLICE_SENDS: usize = if cfg!(test) { 3 } else { 64 };
 /// Inbox entries taken in one turn, per queue.
 const INBOX_ENTRIES_PER_TURN: usize = if cfg!(test) { 4 } else { 256 };
 
+/// Connections taken in one turn while a fan-out is running: each costs about three sends, and a storm of them must not
+/// stretch a lap of members who are there already.
+const JOINS_PER_SLICE: usize = if cfg!(test) { 1 } else { 4 };
+
 /// Bytes that a shard reads at once, and the most that a connection gets to publish before others are read.
 pub(crate) const READ_BYTES: usize = if cfg!(test) { 512 } else { 64 << 10 };
 
@@ -206,10 +210,17 @@ impl<S: Socket> Shard<S> {
     }
 
     fn take_commands(&mut self) {
+        let mut joins_left = if self.running.is_empty() { usize::MAX } else { JOINS_PER_SLICE };
         for _ in 0..INBOX_ENTRIES_PER_TURN {
+            if joins_left == 0 {
+                return;
+            }
             let Ok((command, slot)) = self.inbox.commands.try_recv() else { return };
             match command {
-                Command::Join(join) => self.accept(*join),
+                Command::Join(join) => {
+                    joins_left -= 1;
+                    self.accept(*join);
+                }
                 Command::Publish { room, kind, payload, reply } => {
                     let published = self.homes.publish(room.id, (kind, &payload), Publisher::OUTSIDE, self.now);
                     self.counts.add(publication_counter(published), 1);

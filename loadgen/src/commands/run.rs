@@ -8,14 +8,15 @@ use std::sync::mpsc::sync_channel;
 use crate::cli::{OutputOptions, RunFormat, RunOptions, Show};
 use crate::exit::Exit;
 use crate::live::{self, LiveKind};
+use crate::machine::Kernel;
+use crate::machine::calibrate::calibrate;
 use crate::outcome::Run;
 use crate::output::text::Colour;
 use crate::output::{self, Format};
-use crate::record::{ExtraFile, RecordContext, record};
 use crate::run::{Conduct, Interrupt, run};
 use crate::scenario::Scenario;
 
-use super::CommandError;
+use super::{CommandError, keep};
 
 /// Runs `scenario` and reports.
 ///
@@ -74,14 +75,11 @@ fn keep(outcome: &Run, options: &OutputOptions) -> Result<(), CommandError> {
         write_folder(outcome, folder)?;
     }
     if let Some(results) = &options.record {
-        let arguments: Vec<String> = std::env::args().collect();
-        let context = RecordContext::gather(Path::new("."), &arguments, Vec::new());
-        let labelled = [("run-1".to_owned(), outcome.clone())];
-        let (mut hlog, mut csv) = (Vec::new(), Vec::new());
-        output::hlog::write_runs(&labelled, &mut hlog)?;
-        output::csv::write_runs(&labelled, &mut csv)?;
-        let files = [ExtraFile { name: "runs.hlog", bytes: &hlog }, ExtraFile { name: "runs.csv", bytes: &csv }];
-        record(results, std::slice::from_ref(outcome), &context, &files)?;
+        let mut recorded = outcome.clone();
+        recorded.machine.calibration = calibrate(&Kernel::default());
+        let runs = [("run-1".to_owned(), recorded)];
+        // Standard output may be the outcome's as JSON.
+        keep::record_in(results, &runs, (Path::new("."), &[]), &mut io::stderr())?;
     }
     Ok(())
 }

@@ -217,8 +217,13 @@ impl Worker {
             self.closed_loop_dues = pacer.join().expect("the pacer does not panic");
         }
         let scenario = Arc::clone(&self.audience.scenario);
+        let mut sent = sent.to_vec();
+        for (publisher, count) in self.sent() {
+            // Posts may have been answered since the schedule's end was reported.
+            sent[publisher as usize] = count;
+        }
         let mut desk = self.audience.desk.lock().expect("nobody panics while holding it");
-        let mut part = desk.close(&scenario, sent, &self.closed_loop_dues);
+        let mut part = desk.close(&scenario, &sent, &self.closed_loop_dues);
         drop(desk);
         let mut book = self.book.lock().expect("nobody panics while holding it");
         for (phase, (published, lateness)) in part.phases.iter_mut().zip(std::mem::take(&mut book.phases)) {

@@ -38,6 +38,7 @@ pub(super) struct Course {
     pub(super) connected: u64,
     pub(super) publishers: u32,
     pub(super) interrupted: bool,
+    pub(super) server_is_gone: bool,
     pub(super) announced_drops: Option<u64>,
     /// Why the figures say nothing, as far as it was seen on the way.
     pub(super) problems: Vec<String>,
@@ -64,6 +65,7 @@ pub(super) fn conduct(
         connected: 0,
         publishers: 0,
         interrupted: false,
+        server_is_gone: false,
         announced_drops: None,
         problems: Vec::new(),
         warnings: crew.warnings.clone(),
@@ -104,6 +106,7 @@ impl Conductor<'_> {
         }
         self.watch.settled();
         self.course.announced_drops = self.watch.announced_drops();
+        self.course.server_is_gone = self.watch.is_gone() || self.nobody_is_there();
         self.crew.tell(&Command::Close { sent: self.course.sent.clone() });
         let end = Nanos::now().after(ACCOUNTS_TIME_MAX);
         while self.course.parts.len() < self.course.workers as usize && Nanos::now() < end && !self.failed {

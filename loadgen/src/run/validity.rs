@@ -16,6 +16,9 @@ pub(super) fn judge(scenario: &Scenario, course: &Course, facts: &Facts) -> Vali
         let lost = facts.members_lost;
         validity.problems.push(format!("{lost} members lost their connection although they kept reading"));
     }
+    if course.server_is_gone {
+        validity.problems.push(format!("the server at {} ended during the run", scenario.target.url));
+    }
     if !facts.publish_errors.is_empty() {
         let kinds = list(&facts.publish_errors);
         validity.problems.push(format!("publishing failed: {kinds}"));

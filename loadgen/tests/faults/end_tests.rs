@@ -24,6 +24,7 @@ async fn a_server_that_dies() {
     let problems = run.validity.problems.join("\n");
     assert!(problems.contains("10 members lost their connection although they kept reading"), "{problems}");
     assert!(problems.contains("publishing failed: publisher: "), "{problems}");
+    assert!(problems.contains(" ended during the run"), "{problems}");
     let kept: Run = serde_json::from_slice(&std::fs::read(folder.path().join("run.json")).unwrap()).unwrap();
     assert_eq!((kept.total.deliveries, kept.audit), (990, run.audit));
 }
