@@ -4,13 +4,14 @@
 //! Per delivery: the stamp is read and checked, the ledger asked, two distributions and the fan-out told. No
 //! allocation, no hashing, no clock (the time is passed in).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::part::{Part, PhasePart, Tick};
 use super::window::Window;
 use crate::clock::Nanos;
 use crate::fan_out::{FanOut, Keep, ring_for};
-use crate::ledger::{Account, Expectation, Ledger, Resumes, Seen};
+use crate::ledger::{Account, Expectation, Ledger, Resumes, Seen, Why};
 use crate::outcome::Distribution;
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, Span};
@@ -19,6 +20,12 @@ use crate::stamp::{self, Read};
 
 /// A ring for the messages of a closed loop: more are not outstanding.
 const CLOSED_LOOP_RING: usize = 4_096;
+
+/// More than any run publishes. A server that makes sequences up must not make ledgers look for them.
+const SEQUENCES_MAX: u64 = 1 << 40;
+
+/// Ranges of lost messages that are kept for their phases although their ledger knows them no more.
+const GONE_MAX: usize = 1 << 16;
 
 /// One subscriber at the desk.
 #[derive(Debug)]
@@ -31,8 +38,11 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Desk {
     run_id: u64,
+    publishers: u32,
     seats: Arc<Seats>,
     places: Vec<Place>,
+    /// Lost for whoever has left, or forgotten by a full ledger: publisher and sequences.
+    gone: Vec<(u32, Range<u64>)>,
     /// Due time of offset 0; none before the start.
     first_due: Option<Nanos>,
     spans: Vec<Span>,
@@ -64,14 +74,16 @@ impl Desk {
         let publishers = scenario.publishers.count;
         let rate = spans.iter().map(|span| span.rate_per_second).fold(0.0, f64::max);
         let ring = match window {
-            Some(_) => CLOSED_LOOP_RING,
+            Some(_) => CLOSED_LOOP_RING.max(scenario.publishers.window.unwrap_or(0) as usize),
             None => ring_for(rate / f64::from(publishers.max(1)), scenario.limits.arrival_timeout),
         };
         Self {
             run_id,
+            publishers,
             normal: vec![0; seats.rooms() as usize],
             seats,
             places,
+            gone: Vec::new(),
             first_due: None,
             part: Part { phases: vec![PhasePart::default(); spans.len()], ..Part::default() },
             spans,
@@ -131,6 +143,12 @@ impl Desk {
             // It comes back as somebody new: what it is not there for is not missed by anybody.
             let sent = vec![0; self.seats.publishers_of_room(seat.room) as usize];
             self.part.account.add(&Account { missed_while_away: 0, ..left.close(&sent) });
+            for missing in left.missing(&sent) {
+                let slot = u32::try_from(missing.slot).unwrap_or(u32::MAX);
+                if self.gone.len() < GONE_MAX {
+                    self.gone.push((self.seats.publisher_at(seat.room, slot), missing.sequences));
+                }
+            }
             *ledger = None;
         }
     }
@@ -156,11 +174,18 @@ impl Desk {
         }
     }
 
+    /// Whether a publisher of this run can have written it; a server may send anything.
+    fn is_ours(&self, stamp: &stamp::Stamp) -> bool {
+        stamp.run_id == self.run_id
+            && stamp.publisher < self.publishers
+            && self.seats.room_of_publisher(stamp.publisher) == stamp.room
+            && stamp.sequence < SEQUENCES_MAX
+    }
+
     /// A payload has arrived at a subscriber. Whether it is one of this run's, the first time, for this room.
     pub(super) fn delivered(&mut self, place: usize, payload: &[u8], now: Nanos) -> bool {
-        let Place { seat, ledger } = &mut self.places[place];
         let stamp = match stamp::read(payload) {
-            Read::Stamped(stamp) if stamp.run_id == self.run_id => stamp,
+            Read::Stamped(stamp) if self.is_ours(&stamp) => stamp,
             Read::Stamped(_) | Read::Foreign => {
                 self.part.foreign += 1;
                 return false;
@@ -170,6 +195,7 @@ impl Desk {
                 return false;
             }
         };
+        let Place { seat, ledger } = &mut self.places[place];
         let Some(ledger) = ledger else { return false };
         if stamp.room != seat.room {
             self.part.misrouted += 1;
@@ -182,6 +208,13 @@ impl Desk {
             Seen::Gap(missing) => self.gaps += missing,
             Seen::OutOfOrder => self.gaps = self.gaps.saturating_sub(1),
             Seen::Duplicate => return false,
+        }
+        if let Some(forgotten) = ledger.take_forgotten()
+            && forgotten.why == Why::Owed
+            && self.gone.len() < GONE_MAX
+        {
+            let slot = u32::try_from(forgotten.slot).unwrap_or(u32::MAX);
+            self.gone.push((self.seats.publisher_at(seat.room, slot), forgotten.sequences));
         }
         let latency_ns = now.since_ns(stamp.due);
         self.second.deliveries += 1;
@@ -213,7 +246,7 @@ impl Desk {
             self.part.phases[span].completion.record(complete.completion_ns);
         }
         if let Some(window) = &self.window {
-            window.give_back();
+            window.give_back(complete.due);
         }
     }
 
@@ -257,10 +290,21 @@ impl Desk {
             for missing in ledger.missing(&sent) {
                 let slot = u32::try_from(missing.slot).unwrap_or(u32::MAX);
                 let publisher = self.seats.publisher_at(seat.room, slot);
-                for sequence in missing.sequences {
+                // Whatever a server made up: no more than was sent is lost.
+                let sent = sent[missing.slot];
+                for sequence in missing.sequences.start..missing.sequences.end.min(sent) {
                     if let Some(span) = dues.span_of(publisher, sequence) {
                         self.part.phases[span].lost += 1;
                     }
+                }
+            }
+        }
+        if !self.gone.is_empty() {
+            let dues = dues.get_or_insert_with(|| Dues::new(scenario, &self.spans, self.first_due, closed_loop_dues));
+            for (publisher, sequences) in std::mem::take(&mut self.gone) {
+                let end = sequences.end.min(sent[publisher as usize]);
+                for span in (sequences.start..end).filter_map(|sequence| dues.span_of(publisher, sequence)) {
+                    self.part.phases[span].lost += 1;
                 }
             }
         }

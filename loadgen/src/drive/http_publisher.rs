@@ -1,5 +1,6 @@
 //! Publishing by posts: one request at a time per publisher, over a connection that is kept.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +26,12 @@ pub(super) struct Posts {
     pub(super) due: mpsc::Receiver<Due>,
     pub(super) ink: Arc<Ink>,
     pub(super) book: Arc<Mutex<SentBook>>,
+    /// Nothing more is to be published, but for what is just late.
+    pub(super) stop: Arc<AtomicBool>,
 }
+
+/// After the end, a message that is later than this is given up.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Posts what is due until nothing more can be.
 pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, timeout: Duration) {
@@ -35,6 +41,11 @@ pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, 
     let mut sequence = 0;
     while let Some(due) = posts.due.recv().await {
         let due = Due { sequence, ..due };
+        if posts.stop.load(Ordering::Relaxed) && Nanos::now() > posts.ink.due_time(&due).after(LATE_MAX) {
+            let mut book = posts.book.lock().expect("nobody panics while holding it");
+            book.error("publisher: due, and not taken by the server until the end");
+            continue;
+        }
         let mut posted = false;
         posts.ink.fill(&due, &mut payload);
         posts.publish.body(&payload, &mut body);

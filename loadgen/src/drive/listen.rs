@@ -28,6 +28,8 @@ pub(super) enum Stream<S> {
 pub(super) struct Line<S> {
     pub(super) session: Arc<Mutex<Session>>,
     stream: Stream<S>,
+    /// The server announced that what was missed is lost.
+    not_resumed: bool,
 }
 
 /// One arrival: for an event stream several messages, or a part of one.
@@ -42,12 +44,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     pub(super) fn over_messages(session: Session, stream: S) -> Self {
         let socket = WebSocket::after_handshake(stream, Role::Client);
         let stream = Stream::Messages(Box::new(FragmentCollector::new(socket)));
-        Self { session: Arc::new(Mutex::new(session)), stream }
+        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false }
     }
 
     /// An event stream behind the head of its answer.
     pub(super) fn over_body(session: Session, body: Incoming) -> Self {
-        Self { session: Arc::new(Mutex::new(session)), stream: Stream::Body(body) }
+        Self { session: Arc::new(Mutex::new(session)), stream: Stream::Body(body), not_resumed: false }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -71,6 +73,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Ok(())
     }
 
+    /// Whether the server announced that it could not resume.
+    pub(super) const fn is_not_resumed(&self) -> bool {
+        self.not_resumed
+    }
+
     fn is_joined(&self) -> bool {
         self.session().is_joined()
     }
@@ -84,13 +91,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             Arrival::Text(bytes) => (Kind::Text, &bytes[..]),
             Arrival::Nothing => return Ok(0),
         };
-        let (mut answers, mut refused) = (Vec::new(), None);
+        let (mut answers, mut refused, mut not_resumed) = (Vec::new(), None, false);
         let received = self.session().receive(kind, bytes, &mut |event| match event {
             Event::Publication(payload) => publication(payload, now),
             Event::Answer(outgoing) => answers.push(outgoing),
             Event::Refused(why) => refused = Some(why),
-            Event::Joined | Event::NotResumed => {}
+            Event::NotResumed => not_resumed = true,
+            Event::Joined => {}
         });
+        self.not_resumed |= not_resumed;
         received.map_err(|error| error.to_string())?;
         for answer in answers {
             self.send(answer).await?;

@@ -140,6 +140,7 @@ impl Pacer {
             let now = Nanos::now();
             if free == 0 && now.since(progress) > timeout {
                 // What is outstanding is lost: the loop goes on without it.
+                window.forget_until(now);
                 free = places;
             }
             let offset_ns = now.since_ns(first_due);
@@ -169,12 +170,13 @@ impl Pacer {
     /// Waits, and keeps on flushing what waits for a socket. False: it was told to stop.
     fn wait_until(&mut self, at: Nanos) -> bool {
         loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return false;
-            }
+            // First the time: what was due before it was told to stop is published, late as it may be.
             let now = Nanos::now();
             if now >= at {
                 return true;
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
             }
             let step = if self.is_idle() { LOOK_AT_LEAST_EVERY } else { RETRY };
             at.min(now.after(step)).sleep_until();
@@ -209,6 +211,11 @@ impl Pacer {
         while !self.is_idle() && Nanos::now() < end {
             self.flush();
             Nanos::now().after(RETRY).sleep_until();
+        }
+        let left: usize = self.pens.iter().map(|pen| pen.waiting.len() + pen.under_way.len()).sum();
+        let mut book = self.book.lock().expect("nobody panics while holding it");
+        for _ in 0..left {
+            book.error("publisher: due, and not taken by the server until the end");
         }
     }
 }

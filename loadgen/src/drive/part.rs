@@ -71,7 +71,7 @@ pub struct Tick {
     pub latency: Distribution,
     /// Due time to sent.
     pub lateness: Distribution,
-    /// CPU of the worker's process in it, seconds; 0 for a worker within the coordinator's.
+    /// CPU of the worker's process in it, seconds; of the whole coordinator if that is its process.
     pub cpu_seconds: f64,
     /// CPU of its busiest thread, as part of a core.
     pub busiest_thread: f64,

@@ -1,5 +1,6 @@
 //! Publishers' connections: opened before the schedule begins, then read (and answered) for as long as they last.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
@@ -40,14 +41,15 @@ pub(super) async fn open(
     audience: &Arc<Audience>,
     seats: &Seats,
     number: u32,
-    (ink, book): (&Arc<Ink>, &Arc<Mutex<SentBook>>),
+    (ink, book, stop): (&Arc<Ink>, &Arc<Mutex<SentBook>>, &Arc<AtomicBool>),
 ) -> Result<Voice, Failure> {
     let room = room_name(&audience.scenario.rooms.name, seats.room_of_publisher(number));
     if audience.scenario.target.publish == PublishVia::Http {
         let format = audience.scenario.payload.format;
         let publish = audience.dialect.http_publish(&room, format).ok_or("target.publish_url is missing")?;
         let (sender, receiver) = mpsc::channel(POSTS_WAITING_MAX);
-        let posts = Posts { publish, due: receiver, ink: Arc::clone(ink), book: Arc::clone(book) };
+        let posts =
+            Posts { publish, due: receiver, ink: Arc::clone(ink), book: Arc::clone(book), stop: Arc::clone(stop) };
         let timeout = audience.scenario.subscribers.handshake_timeout;
         tokio::spawn(http_publisher::run(posts, Arc::clone(audience), number, timeout));
         return Ok(Voice::Posts(sender));

@@ -55,7 +55,7 @@ impl Subscriber {
         let mut first_attempt = Some(connecting);
         let mut back_since = None;
         loop {
-            let joined = self.join(position.take(), back_since).await;
+            let joined = self.join(position.clone(), back_since).await;
             drop(first_attempt.take());
             let Some(mut line) = joined else {
                 if !self.comes_again() {
@@ -97,7 +97,7 @@ impl Subscriber {
     async fn join(&self, position: Option<Position>, back_since: Option<Nanos>) -> Option<Line<Wire>> {
         let audience = &self.audience;
         let role = if self.kind == Kind::Reconnecting { Role::Returning } else { Role::Subscriber };
-        let resumes = if position.is_some() { Resumes::Yes } else { Resumes::No };
+        let has_position = position.is_some();
         let session = Session::new(&audience.dialect, &self.room, role, position);
         let buffer = match self.kind {
             Kind::Slow | Kind::Stalled => audience.scenario.mix.receive_buffer_bytes,
@@ -122,6 +122,7 @@ impl Subscriber {
                 return None;
             }
         };
+        let resumes = if has_position && !line.is_not_resumed() { Resumes::Yes } else { Resumes::No };
         desk.established(connect_ns, handshake_ns);
         desk.joined(self.place, resumes);
         for (payload, now) in early {

@@ -20,7 +20,8 @@ use super::{Command, Part, Report, Task};
 use crate::adapter::Dialect;
 use crate::clock::Nanos;
 use crate::fan_out::Keep;
-use crate::machine::process::{Sample, Sampler};
+use crate::machine::Kernel;
+use crate::machine::process::{Follow, Sample, Sampler};
 use crate::payload::Payloads;
 use crate::scenario::PhaseKind;
 use crate::schedule::{Schedule, Span, spans};
@@ -100,14 +101,16 @@ impl Worker {
         let (end, ended) = oneshot::channel();
         let (tell_ramped, ramped) = std::sync::mpsc::sync_channel(1);
         let everybody = Everybody { seats, numbers, publishers, tell_ramped };
-        let data = data_thread((Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book)), everybody, ended)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let shared = (Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book), Arc::clone(&stop));
+        let data = data_thread(shared, everybody, ended)?;
         Ok(Self {
             task,
             spans,
             audience,
             ink,
             book,
-            stop: Arc::new(AtomicBool::new(false)),
+            stop,
             window,
             end: Some(end),
             data: Some(data),
@@ -133,7 +136,14 @@ impl Worker {
                     self.start(first_due);
                     edges = measured_edges(&self.spans, first_due);
                 }
-                Ok(Command::Stop) => self.stop.store(true, Ordering::Relaxed),
+                Ok(Command::Stop) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    // A run that was cut short: what was measured ends here.
+                    if edges.first().is_some_and(|(_, edge)| *edge == Edge::End) {
+                        self.usage.edge(Edge::End);
+                    }
+                    edges.clear();
+                }
                 Ok(Command::Close { sent }) => {
                     let part = self.close(&sent);
                     drop(reports.send((self.task.index, Report::Done(Box::new(part)))));
@@ -267,7 +277,7 @@ struct Everybody {
 }
 
 fn data_thread(
-    (audience, ink, book): (Arc<Audience>, Arc<Ink>, Arc<Mutex<SentBook>>),
+    (audience, ink, book, stop): (Arc<Audience>, Arc<Ink>, Arc<Mutex<SentBook>>, Arc<AtomicBool>),
     everybody: Everybody,
     ended: oneshot::Receiver<()>,
 ) -> Result<JoinHandle<()>, String> {
@@ -282,7 +292,7 @@ fn data_thread(
                 // Publishers first: the last subscribers of a ramp that takes its time would hear nothing otherwise.
                 let mut voices = Vec::new();
                 for number in publishers {
-                    match publisher::open(&audience, &seats, number, (&ink, &book)).await {
+                    match publisher::open(&audience, &seats, number, (&ink, &book, &stop)).await {
                         Ok(voice) => voices.push((number, voice)),
                         Err(why) => {
                             book.lock().expect("nobody panics while holding it").error(format!("publisher: {why}"));
@@ -323,7 +333,8 @@ pub(crate) fn measured_edges(spans: &[Span], first_due: Nanos) -> Vec<(Nanos, Ed
 impl Usage {
     fn new() -> Self {
         // A kernel that tells nothing: the figures stay 0.
-        let mut sampler = Sampler::of_this_process().ok();
+        // Not its children: `compare` runs the server as one.
+        let mut sampler = Sampler::new(Kernel::default(), &[std::process::id()], Follow::ProcessOnly).ok();
         let last = sampler.as_mut().and_then(|sampler| sampler.sample().ok());
         Self { sampler, last, measured_since: None, cpu_seconds: 0.0, busiest: (0.0, 0.0) }
     }

@@ -136,7 +136,8 @@ fn add(whole: &mut Part, part: &Part) {
     whole.connect.add(&part.connect);
     whole.handshake.add(&part.handshake);
     whole.resume.add(&part.resume);
-    whole.unfinished.incomplete += part.unfinished.incomplete;
+    whole.unfinished.incomplete +=
+        part.unfinished.incomplete + part.unfinished.late_deliveries + part.unfinished.partials_dropped;
     for (kind, count) in &part.publish_errors {
         *whole.publish_errors.entry(kind.clone()).or_default() += count;
     }

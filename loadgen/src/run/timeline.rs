@@ -33,6 +33,8 @@ pub(super) struct Course {
     /// The server's CPU by second, cores.
     pub(super) server_cpu: BTreeMap<u64, f64>,
     pub(super) parts: BTreeMap<u32, Part>,
+    /// Members now, by worker.
+    members: BTreeMap<u32, u64>,
     pub(super) sent: Vec<u64>,
     /// Members when the ramp was over, and attempts that had failed by then.
     pub(super) connected: u64,
@@ -61,6 +63,7 @@ pub(super) fn conduct(
         ticks: BTreeMap::new(),
         server_cpu: BTreeMap::new(),
         parts: BTreeMap::new(),
+        members: BTreeMap::new(),
         sent: vec![0; scenario.publishers.count as usize],
         connected: 0,
         publishers: 0,
@@ -135,6 +138,9 @@ impl Conductor<'_> {
         if self.conduct.interrupt.is_asked() {
             self.course.interrupted = true;
         }
+        if let Some(max) = self.scenario.limits.run_time_max.filter(|_| self.is_too_long()) {
+            self.course.problems.push(format!("the run was cut short: limits.run_time_max is {max:?}"));
+        }
         self.crew.tell(&Command::Stop);
         self.course.published_until = Some(Nanos::now().min(end));
         self.until(Some(Nanos::now().after(ACCOUNTS_TIME_MAX)), |it| it.finished == it.course.workers || it.failed);
@@ -145,18 +151,22 @@ impl Conductor<'_> {
 
     /// Whether the run cannot or must not go on.
     fn is_over(&self) -> bool {
-        let too_long = self.scenario.limits.run_time_max.is_some_and(|max| Nanos::now() > self.course.began.after(max));
-        self.failed || too_long || self.conduct.interrupt.is_asked() || self.watch.is_gone() || self.nobody_is_there()
+        self.failed
+            || self.is_too_long()
+            || self.conduct.interrupt.is_asked()
+            || self.watch.is_gone()
+            || self.nobody_is_there()
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.scenario.limits.run_time_max.is_some_and(|max| Nanos::now() > self.course.began.after(max))
     }
 
     /// Whether all members are gone again. Nobody waits for them.
     fn nobody_is_there(&self) -> bool {
         let churn = self.scenario.mix.churning + self.scenario.mix.reconnecting;
-        let last = self.course.ticks.last_key_value().map(|(_, tick)| tick);
-        churn == 0
-            && self.course.first_due.is_some()
-            && last.is_some_and(|tick| tick.connected == 0)
-            && self.course.connected > 0
+        let members: u64 = self.course.members.values().sum();
+        churn == 0 && self.course.first_due.is_some() && self.course.connected > 0 && members == 0
     }
 
     /// Takes reports until `end`, or until `enough`.
@@ -191,10 +201,14 @@ impl Conductor<'_> {
             Report::Ramped { connected, publishers, .. } => {
                 self.ramped += 1;
                 self.course.connected += connected;
+                self.course.members.insert(worker, connected);
                 self.course.publishers += publishers;
             }
             Report::Tick(tick) => {
                 let second = tick.second;
+                if self.course.members.contains_key(&worker) {
+                    self.course.members.insert(worker, tick.connected);
+                }
                 self.course.ticks.entry(second).or_insert_with(|| Tick { second, ..Tick::default() }).add(&tick);
                 if worker == 0 {
                     if let Some(cores) = self.watch.second() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::RunError;
 use super::merge::GeneratorPart;
-use crate::cli::Setup;
+use crate::cli::{Setup, Workers};
 use crate::drive::Edge;
 use crate::machine::load::{MachineLoad, MachineTimes};
 use crate::machine::process::{Follow, Sample, Sampler};
@@ -33,6 +33,8 @@ pub(super) struct Watch {
     busiest: Vec<String>,
     watched_before: f64,
     own: Option<Sampler>,
+    /// The server's CPU seconds at the beginning of the measured phase, where its page tells them.
+    page_cpu_since: Option<f64>,
     gone: bool,
     announced: Option<u64>,
     restarted: bool,
@@ -44,6 +46,8 @@ impl Watch {
     pub(super) fn begin(setup: &Setup, kernel: Kernel) -> Result<Self, RunError> {
         let sampler = setup.server_pid.map(|pid| Sampler::new(kernel.clone(), &[pid], Follow::Tree)).transpose()?;
         let page_before = setup.server_metrics.as_deref().map(|url| fetch(url, METRICS_TIMEOUT)).transpose()?;
+        // Workers that are processes are children of this one; without them only a server may be that (`compare`).
+        let follow = if setup.workers == Workers::Here(1) { Follow::ProcessOnly } else { Follow::Tree };
         let mut usage = ServerUse::default();
         if let Some(sampler) = &sampler {
             usage.memory_before_bytes = sampler.memory()?.bytes;
@@ -62,7 +66,8 @@ impl Watch {
             machine_load: None,
             busiest: Vec::new(),
             watched_before: 0.0,
-            own: Sampler::of_this_process().ok(),
+            own: Sampler::new(kernel.clone(), &[std::process::id()], follow).ok(),
+            page_cpu_since: None,
             gone: false,
             announced: None,
             restarted: false,
@@ -114,6 +119,15 @@ impl Watch {
             }
             self.measured_since = (edge == Edge::Begin).then_some(now);
         }
+        if self.sampler.is_none()
+            && let Some(url) = self.metrics_url.as_deref()
+            && let Some(cpu) = fetch(url, METRICS_TIMEOUT).ok().and_then(|page| page.cpu_seconds())
+        {
+            if let Some(since) = self.page_cpu_since.take() {
+                self.usage.cpu_seconds += cpu - since;
+            }
+            self.page_cpu_since = (edge == Edge::Begin).then_some(cpu);
+        }
         let watched: Vec<u32> =
             [&self.sampler, &self.own].into_iter().flatten().filter_map(|it| it.pids().ok()).flatten().collect();
         let cpu = self.watched_cpu();
@@ -161,11 +175,6 @@ impl Watch {
                 self.restarted = after.restarted_since(before);
                 self.usage.counters = after.rises_since(before);
                 self.announced = after.announced_drops_since(before, &announced_drops());
-                if self.sampler.is_none()
-                    && let (Some(from), Some(to)) = (before.cpu_seconds(), after.cpu_seconds())
-                {
-                    self.usage.cpu_seconds = to - from;
-                }
             }
             Err(error) => self.warnings.push(format!("the server's metrics cannot be read any more: {error}")),
         }
