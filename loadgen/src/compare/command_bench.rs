@@ -88,7 +88,7 @@ fn authority(url: &str) -> Option<String> {
     }
 }
 
-/// The URL with its placeholder filled, or with its port replaced.
+/// The URL with `port` in it: where `{port}` stands, or instead of the port that it names.
 fn with_port(url: &str, port: u16) -> String {
     if url.contains(PORT) {
         return url.replace(PORT, &port.to_string());

@@ -19,6 +19,9 @@ use crate::scenario::Scenario;
 use crate::seats::Kind;
 use crate::seed::{Purpose, rng};
 
+/// Publications that a server may send to a connection before it says that it is a member.
+const EARLY_MAX: usize = 1_024;
+
 /// What all subscribers of a worker share.
 pub(super) struct Audience {
     pub(super) scenario: Arc<Scenario>,
@@ -110,7 +113,18 @@ impl Subscriber {
                 Carrier::Messages(wire) => Line::over_messages(session, wire),
                 Carrier::Body(body) => Line::over_body(session, body),
             };
-            line.join(&mut |payload, now| early.push((payload.to_vec(), now))).await?;
+            let mut too_many = 0_u64;
+            let keep = &mut |payload: &[u8], now| {
+                if early.len() < EARLY_MAX {
+                    early.push((payload.to_vec(), now));
+                } else {
+                    too_many += 1;
+                }
+            };
+            line.join(keep).await?;
+            if too_many > 0 {
+                return Err(format!("more than {EARLY_MAX} publications before it was a member"));
+            }
             Ok((line, opened.connect_ns, Nanos::now().since_ns(opened.established)))
         };
         let opened = within(audience.scenario.subscribers.handshake_timeout, opening).await;

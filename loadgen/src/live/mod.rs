@@ -234,21 +234,4 @@ mod tests {
         let (taken, given) = (text.find("\x1b[?1049h").unwrap(), text.rfind("\x1b[?1049l").unwrap());
         assert!(taken < given && text.ends_with("\x1b[?25h"), "{text:?}");
     }
-
-    #[cfg(feature = "live")]
-    #[test]
-    #[ignore = "shows a view on the terminal for three seconds, to look at it"]
-    fn look() {
-        let (sender, receiver) = sync_channel(1);
-        let live = start(LiveKind::Terminal, receiver, Box::new(io::stdout()));
-        let mut snapshot = Snapshot { scenario: "look".to_owned(), ..phase("step") };
-        let (_never, ticks) = sync_channel::<()>(0);
-        for second in 1..=30 {
-            snapshot.elapsed = Duration::from_millis(100 * second);
-            snapshot.history.push(second * 1_000_000, second);
-            drop(sender.try_send(snapshot.clone()));
-            let _ = ticks.recv_timeout(Duration::from_millis(100));
-        }
-        live.finish();
-    }
 }

@@ -263,24 +263,4 @@ mod tests {
     fn no_runs_are_no_failure() {
         assert_eq!(data_of(&text_of(|out| report(&[], out)))["runs"].as_array().unwrap().len(), 0);
     }
-
-    #[test]
-    #[ignore = "writes report.html and the other formats to LOADGEN_SAMPLES, to look at them"]
-    fn samples() {
-        let folder = std::path::PathBuf::from(std::env::var_os("LOADGEN_SAMPLES").unwrap());
-        let base = Fabricated::default();
-        let good = base.run();
-        let slower = Fabricated { seed: 8, median_ms: 2.3, ..base.clone() }.run();
-        let paused = Fabricated { seed: 9, pause_s: Some(9.2), lost_every: Some(60), ..base }.run();
-        let runs = [("base".to_owned(), good), ("candidate".to_owned(), slower), ("paused".to_owned(), paused)];
-        std::fs::write(folder.join("three.html"), text_of(|out| report(&runs, out))).unwrap();
-        let eight: Vec<_> =
-            (0..8).map(|number| (format!("rev-{number}-with-a-long-label"), runs[number % 3].1.clone())).collect();
-        std::fs::write(folder.join("eight.html"), text_of(|out| report(&eight, out))).unwrap();
-        std::fs::write(folder.join("one.html"), text_of(|out| report(&runs[2..], out))).unwrap();
-        for (name, format) in crate::output::Format::ALL {
-            let text = text_of(|out| crate::output::write(format, "paused", &runs[2].1, out));
-            std::fs::write(folder.join(format!("paused.{name}")), text).unwrap();
-        }
-    }
 }
