@@ -11,3 +11,6 @@ pub mod frame;
 pub mod json;
 pub mod position;
 pub mod v1;
+
+#[cfg(test)]
+mod tests;

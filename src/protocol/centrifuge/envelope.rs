@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::command::{Asked, Body, Command, Connect, ConnectSub, DeltaKind, History, StreamPosition, Subscribe};
 use super::error::CommandError;
+use super::filter;
 use super::{CHANNEL_BYTES_MAX, CONNECT_SUBS_MAX, EPOCH_BYTES_MAX, NAME_BYTES_MAX, TOKEN_BYTES_MAX};
 use crate::protocol::json::{DEPTH_MAX, is_shallow};
 
@@ -123,7 +124,7 @@ struct SubscribeFields<'a> {
     #[serde(borrow)]
     delta: Text<'a>,
     #[serde(borrow)]
-    tf: Option<&'a RawValue>,
+    tf: Option<filter::Node<'a>>,
     #[serde(deserialize_with = "zero")]
     flag: u64,
     #[serde(rename = "type", deserialize_with = "zero")]
@@ -335,6 +336,8 @@ impl<'a> SubscribeFields<'a> {
     fn into_body(self, fields: Fields) -> Result<Body<'a>, CommandError> {
         let fields = fields.replied()?;
         let position = fields.position(self.epoch, self.offset)?;
+        let filter = self.tf.map(filter::Node::into_filter).transpose();
+        let filter = filter.map_err(|reason| CommandError::Filter { id: fields.id, reason })?;
         Ok(Body::Subscribe(Subscribe {
             channel: fields.channel(self.channel)?,
             token: fields.text("token", self.token, TOKEN_BYTES_MAX)?,
@@ -342,7 +345,7 @@ impl<'a> SubscribeFields<'a> {
             recover: self.recover.then_some(position),
             asked: Asked { positioned: self.positioned, recoverable: self.recoverable, join_leave: self.join_leave },
             delta: (self.delta.0 == "fossil").then_some(DeltaKind::Fossil),
-            filter: self.tf,
+            filter,
             flags: self.flag,
             kind: self.kind,
         }))

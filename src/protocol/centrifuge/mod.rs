@@ -2,7 +2,8 @@
 //!
 //! [`commands`] reads what a client sends; [`reply`] and [`push`] write what it gets: one object each, without a line end.
 //! Objects in one WebSocket message are joined by `\n`; [`stream`] wraps them for SSE and HTTP streams. [`publication`]
-//! writes the object that pushes, subscribe replies and history have in common; [`delta`] is what makes it smaller.
+//! writes the object that pushes, subscribe replies and history have in common; [`delta`] makes it smaller, [`filter`]
+//! leaves it out.
 //! Zero values are not written, unknown fields not read. Sessions, rooms and permissions are the caller's.
 
 pub mod code;
@@ -10,6 +11,7 @@ mod command;
 pub mod delta;
 mod envelope;
 mod error;
+pub mod filter;
 pub mod publication;
 pub mod push;
 pub mod reply;
