@@ -1,7 +1,7 @@
 //! Fossil's delta format: a text as copies from another, and what is new.
 //!
-//! `SIZE\n`, then segments `LENGTH@OFFSET,` (copy from the base) or `LENGTH:BYTES` (insert), then `CHECKSUM;`. Numbers are
-//! in base 64 of `DIGITS`, most significant digit first.
+//! `SIZE\n`, then segments `LENGTH@OFFSET,` (copy from the base) or `LENGTH:BYTES` (insert), then `CHECKSUM;`. Numbers
+//! are in base 64 of `DIGITS`, most significant digit first.
 
 /// Bytes of the base that are found by hash; a shorter match is not looked for.
 const BLOCK_BYTES: usize = 16;

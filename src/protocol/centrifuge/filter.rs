@@ -1,7 +1,7 @@
 //! A subscriber's filter over the tags of publications.
 //!
-//! A leaf is `{"key","cmp","val"}` (or `vals`), an inner node `{"op":"and"|"or"|"not","nodes":[…]}`. A tag that is missing
-//! equals nothing: of the comparisons, only `neq`, `nin` and `nex` hold for it.
+//! A leaf is `{"key","cmp","val"}` (or `vals`), an inner node `{"op":"and"|"or"|"not","nodes":[…]}`. A tag that is
+//! missing equals nothing: of the comparisons, only `neq`, `nin` and `nex` hold for it.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

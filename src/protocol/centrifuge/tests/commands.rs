@@ -241,8 +241,9 @@ proptest! {
     /// Words of the protocol in any order get past the first checks.
     #[test]
     fn nearly_commands(words in vec(proptest::sample::select(vec![
-        "{", "}", "[", "]", ":", ",", "\"", "\n", "\\", " ", "null", "true", "-", "1", "0.5e3", "\"id\":1", "\"connect\"",
-        "\"subscribe\":{", "\"channel\":\"a\"", "\"subs\"", "\"publish\":{", "\"data\":", "\"since\":{", "\"tf\":{",
+        "{", "}", "[", "]", ":", ",", "\"", "\n", "\\", " ", "null", "true", "-", "1", "0.5e3", "\"id\":1",
+        "\"connect\"", "\"subscribe\":{", "\"channel\":\"a\"", "\"subs\"",
+        "\"publish\":{", "\"data\":", "\"since\":{", "\"tf\":{",
         "\"nodes\":[", "\"op\":\"and\"", "\\ud83d", "é",
     ]), 0..40)) {
         for result in commands(words.concat().as_bytes(), 8) {

@@ -1,4 +1,4 @@
-//! Fossil deltas: against a decoder written after the format's description, and the fixed deltas of npm's `fossil-delta`.
+//! Fossil deltas: against a decoder written after the format's description, and fixed deltas of npm's `fossil-delta`.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,5 +1,6 @@
 //! Replies over HTTP.
 
+use crate::protocol::centrifuge::emulation::{self, Emulation};
 use crate::protocol::centrifuge::stream::{EVENTS_BEGIN, StreamKind, object_chunk, object_in, response_head};
 use crate::protocol::tests::written;
 
@@ -29,4 +30,16 @@ fn heads() {
     let head = |origin| written(|out| response_head(out, StreamKind::Lines, Some(origin)));
     assert!(head("https://a.example").contains("\r\naccess-control-allow-origin: https://a.example\r\n"));
     assert!(!head("https://a.example\r\nset-cookie: a=b").contains("cookie"));
+}
+
+#[test]
+fn emulation_bodies() {
+    let body = br#"{"session":"s","node":"n","data":"{\"id\":2}\n{}","new":[1]}"#;
+    let expected = Emulation { session: "s".into(), node: "n".into(), data: "{\"id\":2}\n{}".into() };
+    assert_eq!(emulation::parse(body).unwrap(), expected);
+    assert_eq!(emulation::parse(br#"{"session":"s","data":""}"#).unwrap().node, "");
+    for bad in [&b""[..], b"{}", b"x", br#"{"session":"s"}"#, br#"{"session":1,"data":""}"#, b"{\"session\":\"\xff\"}"]
+    {
+        assert!(emulation::parse(bad).is_err(), "{bad:?}");
+    }
 }
