@@ -6,7 +6,7 @@ use super::admission::Permit;
 use super::membership::Close;
 use super::socket::Socket;
 use super::window::Publisher;
-use crate::protocol::frame::{self, Unfinished};
+use crate::protocol::frame::{self, Extension, Unfinished};
 
 /// A connection of one shard. An idle one is this entry and nothing else; a test keeps its size.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ impl Flags {
     pub(crate) const SAID_GOODBYE: Self = Self(128);
     /// What it sends is not frames any more, or not from a frame's start.
     pub(crate) const UNINTELLIGIBLE: Self = Self(256);
+    /// It may send compressed messages.
+    pub(crate) const DEFLATE: Self = Self(512);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
 
@@ -150,6 +152,11 @@ pub(crate) fn send(socket: &mut impl Socket, bytes: &[u8]) -> Sent {
 impl<S: Socket> Connection<S> {
     pub(crate) fn publisher(&self, shard: usize) -> Publisher {
         Publisher::connection(shard, self.serial)
+    }
+
+    /// What its frames may be.
+    pub(crate) const fn extension(&self) -> Extension {
+        if self.flags.has(Flags::DEFLATE) { Extension::Deflate } else { Extension::None }
     }
 
     pub(crate) fn extra(&mut self) -> &mut Extra {

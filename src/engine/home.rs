@@ -15,15 +15,16 @@ use tokio::sync::mpsc;
 use super::asking::{Answer, Answered, Ask, Question};
 use super::clock::{Nanos, Unix};
 use super::command::Published;
+use super::compressor::Compressor;
 use super::directory::{Directory, Room};
 use super::ending::Mark;
 use super::feed::{Content, Encodable, Encoding, Feed};
-use super::history::{History, HistoryQuery, Log, Record};
+use super::history::{self, History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
 use super::settings::RoomSettings;
 use super::window::{Entry, Publisher};
-use crate::protocol::frame::{self, MessageKind};
+use crate::protocol::frame::{self, Coding, MessageKind};
 
 /// To a home: what one shard's connections published during one turn.
 #[derive(Debug, Default)]
@@ -108,6 +109,9 @@ pub(crate) struct Chunk {
     pub(crate) kept_from: u64,
 }
 
+/// Bytes of a room's past that are compressed for a shard that comes, the newest.
+const COMPRESSED_ON_ENTRY_BYTES_MAX: usize = 128 << 10;
+
 /// The offset from which on a room without history keeps publications.
 pub(crate) const NOTHING_KEPT: u64 = u64::MAX;
 
@@ -187,6 +191,7 @@ pub(crate) struct Homes {
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
     /// What the rooms here may still keep, bytes.
     kept_bytes_left: usize,
+    compressor: Compressor,
 }
 
 #[derive(Debug)]
@@ -223,6 +228,7 @@ struct Kept {
 impl Homes {
     /// `seed` tells this run's epochs from those of others.
     pub(crate) fn new(directory: Arc<Directory>, unix: Unix, seed: u64, kept_bytes_max: usize) -> Self {
+        let compressor = Compressor::new(directory.settings().deflate.compression());
         Self {
             rooms: FxHashMap::default(),
             unsent: Vec::new(),
@@ -231,6 +237,7 @@ impl Homes {
             next_epoch: seed,
             expiries: BinaryHeap::new(),
             kept_bytes_left: kept_bytes_max,
+            compressor,
         }
     }
 
@@ -250,7 +257,7 @@ impl Homes {
         if room.unsent == 0 {
             self.unsent.push(to);
         }
-        let published = room.number(message);
+        let published = room.number(message, &mut self.compressor);
         if room.kept.is_some() {
             self.keep(to, message);
         }
@@ -411,7 +418,9 @@ impl Homes {
         let shards = &mut home.feeds[index].shards;
         debug_assert!(shards.iter().all(|other| other.shard != member.shard), "a shard enters a feed once");
         shards.push(member);
-        let entered = Entered { member, room_id, position: home.position(), kept: home.encode_kept(member) };
+        let position = home.position();
+        let kept = self.rooms.get(&room_id).and_then(|home| home.encode_kept(member, &mut self.compressor));
+        let entered = Entered { member, room_id, position, kept };
         outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
     }
 
@@ -504,7 +513,7 @@ impl HomeRoom {
     }
 
     /// Numbers a message, and encodes it for each feed.
-    fn number(&mut self, message: &Message<'_>) -> Published {
+    fn number(&mut self, message: &Message<'_>, compressor: &mut Compressor) -> Published {
         self.offset += 1;
         self.unsent += 1;
         let Message { kind, payload, publisher, published, tags, info } = *message;
@@ -512,24 +521,27 @@ impl HomeRoom {
             if feed.content != Content::Publications {
                 continue;
             }
-            if let (Encoding::Raw, Payload::Framed(frame)) = (feed.encoding, payload) {
+            if let (Encoding::Raw, Coding::Plain, Payload::Framed(frame)) = (feed.encoding, feed.coding, payload) {
                 frames.extend_from_slice(frame);
             } else {
                 let (room, epoch, offset, payload) =
                     (self.room.name.as_str(), self.epoch, self.offset, payload.bytes());
                 let (tags, info) = (tags.map(|it| &**it), info.map(|it| &**it));
                 let keeps = self.kept.is_some();
-                feed.encode(frames, &Encodable { room, epoch, offset, kind, payload, tags, info, keeps });
+                let publication = Encodable { room, epoch, offset, kind, payload, tags, info, keeps };
+                feed.encode(frames, &publication, compressor);
             }
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }
         Published { offset: self.offset, members: self.room.members(), epoch: Some(self.epoch) }
     }
 
-    /// Everything that is kept, for a shard that comes.
-    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant) -> Option<Chunk> {
+    /// Everything that is kept, for a shard that comes. Of what is to be compressed only the newest is, as far as that
+    /// holds the home up for a millisecond or so: plain frames are no less right.
+    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant, compressor: &mut Compressor) -> Option<Chunk> {
         let kept = self.kept.as_ref().filter(|_| feed.content == Content::Publications)?;
         let (mut frames, mut entries) = (Vec::new(), Vec::new());
+        let mut bytes_left = kept.log.bytes();
         for (record, published) in kept.log.records() {
             let Record { offset, kind, payload, tags, info, .. } = record;
             let encodable = Encodable {
@@ -542,7 +554,9 @@ impl HomeRoom {
                 info: info.as_deref(),
                 keeps: true,
             };
-            feed.encode(&mut frames, &encodable);
+            let coding = if bytes_left > COMPRESSED_ON_ENTRY_BYTES_MAX { Coding::Plain } else { feed.coding };
+            bytes_left = bytes_left.saturating_sub(history::cost(record));
+            Feed { coding, ..feed }.encode(&mut frames, &encodable, compressor);
             let (published, publisher) = (*published, Publisher::OUTSIDE);
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }

@@ -15,7 +15,7 @@ use super::shard::Shard;
 #[cfg(test)]
 use super::simulation::Planted;
 use super::socket::Socket;
-use crate::protocol::frame::{self, CloseCode};
+use crate::protocol::frame::{self, CloseCode, Coding};
 
 /// Why and how this side closes a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ fn not_recoverable(position: Position) -> Close {
 impl<S: Socket> Shard<S> {
     /// Takes a connection for life. It becomes a member at once, or when the room's home knows this shard.
     pub(crate) fn accept(&mut self, join: Join<S>) {
-        let Join { mut socket, role, permit, greeting, unread, joined } = join;
+        let Join { mut socket, role, permit, greeting, unread, deflate, joined } = join;
         let Role::Member { room, encoding, start, echo } = role;
         let expected = self.connections.next_number();
         if socket.register(&self.poller, expected).is_err() {
@@ -49,7 +49,8 @@ impl<S: Socket> Shard<S> {
             self.directory.leave(&room);
             return;
         }
-        let room_number = self.local_room(&room, Feed::publications(encoding));
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        let room_number = self.local_room(&room, Feed::publications(encoding, coding));
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut connection = Connection {
             socket,
@@ -71,6 +72,9 @@ impl<S: Socket> Shard<S> {
         if !(greeting.is_empty() && unread.is_empty()) {
             let extra = connection.extra();
             (extra.direct, extra.unread) = (greeting, unread);
+        }
+        if deflate.is_some() {
+            connection.flags.set(Flags::DEFLATE);
         }
         let number = self.connections.insert(connection);
         debug_assert_eq!(number, expected, "the poller was told the number that the connection got");

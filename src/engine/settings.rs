@@ -5,6 +5,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::protocol::deflate::{Compression, Level, WindowBits};
+
 /// Everything that the engine is started with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -16,6 +18,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Pings, and how long to wait for an answer.
     pub heartbeat: Heartbeat,
+    /// Compression.
+    pub deflate: Deflate,
     /// Settings of every room that no pattern names.
     pub room: RoomSettings,
     /// Settings by room name; the first pattern that matches a name decides.
@@ -74,6 +78,31 @@ pub struct Heartbeat {
     pub ping_interval: Duration,
     /// A connection that has been silent for so long is gone.
     pub silence_max: Duration,
+}
+
+/// Compression of WebSocket messages (permessage-deflate, RFC 7692). A publication is compressed once, for all members that
+/// agreed on it; nobody's context is taken over from message to message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deflate {
+    /// Whether it is agreed to where a client offers it.
+    pub mode: DeflateMode,
+    /// How much work is put into compressing: 1 is the least, 9 the most.
+    pub level: Level,
+    /// The window that messages are compressed with, as a power of two. A client that wants a smaller one is sent plain
+    /// messages.
+    pub window_bits: WindowBits,
+    /// Messages shorter than this are sent as they are, bytes.
+    pub threshold_bytes: usize,
+}
+
+/// Whether compression is agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeflateMode {
+    /// Never.
+    #[default]
+    Off,
+    /// With each client that offers it.
+    On,
 }
 
 /// How one room behaves.
@@ -150,6 +179,7 @@ impl Default for Settings {
             pinning: Pinning::Cores,
             limits: Limits::default(),
             heartbeat: Heartbeat::default(),
+            deflate: Deflate::default(),
             room: RoomSettings::default(),
             rooms: Vec::new(),
         }
@@ -179,6 +209,29 @@ impl Default for Limits {
 impl Default for Heartbeat {
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(25), silence_max: Duration::from_secs(60) }
+    }
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        let Compression { level, window_bits, threshold_bytes } = Compression::default();
+        Self { mode: DeflateMode::Off, level, window_bits, threshold_bytes }
+    }
+}
+
+impl Deflate {
+    /// The window to negotiate with; `None`: it is off.
+    #[must_use]
+    pub const fn negotiable(&self) -> Option<WindowBits> {
+        match self.mode {
+            DeflateMode::Off => None,
+            DeflateMode::On => Some(self.window_bits),
+        }
+    }
+
+    pub(crate) const fn compression(&self) -> Compression {
+        let Self { level, window_bits, threshold_bytes, .. } = *self;
+        Compression { level, window_bits, threshold_bytes }
     }
 }
 

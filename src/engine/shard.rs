@@ -30,6 +30,7 @@ use super::settings::Settings;
 use super::slab::Slab;
 use super::socket::Socket;
 use super::window::Publisher;
+use crate::protocol::deflate::Inflater;
 use crate::protocol::frame;
 
 // The numbers below are small in tests, so that the simulation reaches their edges with few clients.
@@ -85,6 +86,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) warm: Vec<u32>,
     pub(crate) wheel: Wheel,
     pub(crate) read_buffer: Vec<u8>,
+    /// Of clients' compressed messages; `None` until the first comes.
+    pub(crate) inflater: Option<Box<Inflater>>,
     /// Bytes of unfinished messages that this shard may still hold.
     pub(crate) unfinished_left: usize,
     /// What everybody has been offered since the turn began.
@@ -151,6 +154,7 @@ impl<S: Socket> Shard<S> {
             warm: Vec::new(),
             wheel: Wheel::new(),
             read_buffer: vec![0; READ_BYTES],
+            inflater: None,
             unfinished_left,
             finished: Vec::new(),
             counts: Counts::default(),

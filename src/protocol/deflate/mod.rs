@@ -14,7 +14,7 @@ mod tests;
 
 pub use deflater::{Compression, Deflater, Level};
 pub use inflater::Inflater;
-pub use offers::{Agreed, Outgoing, negotiate};
+pub use offers::{Agreed, negotiate};
 
 /// What a compressed message is without, and is inflated with: the end of an empty stored block, with which a sync flush
 /// ends (RFC 7692 §7.2.1).

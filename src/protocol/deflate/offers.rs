@@ -3,23 +3,16 @@
 use std::borrow::Cow;
 
 use super::WindowBits;
+use crate::protocol::frame::Coding;
 
 /// What server and client have agreed on. That no context is taken over, in either direction, is always part of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Agreed {
-    /// What the client gets.
-    pub outgoing: Outgoing,
+    /// What the client gets: compressed frames, the same for everybody; or plain ones, because its window is smaller than
+    /// the one that those are compressed with. It may send compressed messages in either case.
+    pub outgoing: Coding,
     /// The offer's limit to the server's window, as the answer repeats or lowers it. `None`: there was none.
     server_window_bits: Option<WindowBits>,
-}
-
-/// What a client that may send compressed messages is served with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outgoing {
-    /// Compressed frames, the same for everybody.
-    Shared,
-    /// Frames that are not compressed: the client's window is smaller than the one that frames are compressed with.
-    Plain,
 }
 
 impl Agreed {
@@ -46,12 +39,12 @@ pub fn negotiate<'v>(values: impl IntoIterator<Item = &'v str>, shared: WindowBi
     let mut narrow = None;
     for offer in values.into_iter().filter_map(offers).flatten() {
         match offer.server_window_bits {
-            None => return Some(Agreed { outgoing: Outgoing::Shared, server_window_bits: None }),
+            None => return Some(Agreed { outgoing: Coding::Deflated, server_window_bits: None }),
             Some(bits) if bits >= shared => {
-                return Some(Agreed { outgoing: Outgoing::Shared, server_window_bits: Some(shared) });
+                return Some(Agreed { outgoing: Coding::Deflated, server_window_bits: Some(shared) });
             }
             smaller => {
-                let plain = Agreed { outgoing: Outgoing::Plain, server_window_bits: smaller };
+                let plain = Agreed { outgoing: Coding::Plain, server_window_bits: smaller };
                 narrow.get_or_insert(plain);
             }
         }

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use super::close::parse_body;
 use super::error::ProtocolError;
-use super::header::{Coding, Control, FrameKind, Header, Parsed, parse};
+use super::header::{Control, FrameKind, Header, Parsed, parse};
 use super::mask::unmask;
 use super::unfinished::{Led, Message, Unfinished, bytes_max, control_bytes};
-use super::{DecodeLimits, Extension, MessageKind, Sink, utf8};
+use super::{Coding, DecodeLimits, Extension, MessageKind, Sink, utf8};
 
 /// Decodes what is in `input`, unmasking in place. Returns how many bytes were consumed: all of them, unless a call of
 /// the sink returned `Break` or a close frame came. Bytes that were not consumed are untouched, so that decoding can go

@@ -1,7 +1,7 @@
 //! A frame's header (RFC 6455 §5.2).
 
 use super::error::ProtocolError;
-use super::{CONTROL_BYTES_MAX, Extension, MessageKind, RSV1};
+use super::{CONTROL_BYTES_MAX, Coding, Extension, MessageKind, RSV1};
 
 /// Longest header of a client's frame: 2 bytes, a 64-bit length, the mask.
 pub(super) const CLIENT_HEADER_BYTES_MAX: usize = 14;
@@ -35,15 +35,6 @@ pub(super) enum Control {
     Close,
     Ping,
     Pong,
-}
-
-/// What the bytes of a message's payload are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Coding {
-    /// The message.
-    Plain,
-    /// What it was compressed to.
-    Deflated,
 }
 
 /// A header that is complete and in itself allowed.

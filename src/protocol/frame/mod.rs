@@ -46,6 +46,16 @@ pub enum MessageKind {
     Binary,
 }
 
+/// What the bytes of a message's payload are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub enum Coding {
+    /// The message.
+    #[default]
+    Plain,
+    /// What it was compressed to (RFC 7692).
+    Deflated,
+}
+
 /// The bounds that decoding keeps; each is the engine's setting of the same name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DecodeLimits {

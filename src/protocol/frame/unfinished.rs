@@ -1,9 +1,9 @@
 //! What is kept of frames and messages that a read has cut.
 
 use super::error::ProtocolError;
-use super::header::{CLIENT_HEADER_BYTES_MAX, Coding, Control, FrameKind, Header, Parsed, parse};
+use super::header::{CLIENT_HEADER_BYTES_MAX, Control, FrameKind, Header, Parsed, parse};
 use super::mask::unmask;
-use super::{CONTROL_BYTES_MAX, DecodeLimits, Extension, MessageKind, utf8};
+use super::{CONTROL_BYTES_MAX, Coding, DecodeLimits, Extension, MessageKind, utf8};
 
 /// An extended length is an error for a control frame, so that 2 bytes and the mask are its whole header.
 const CONTROL_FRAME_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;

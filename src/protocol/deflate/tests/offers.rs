@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 
 use super::WindowBits;
-use crate::protocol::deflate::{Outgoing, negotiate};
+use crate::protocol::deflate::negotiate;
+use crate::protocol::frame::Coding;
 
 const PLAIN_ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 /// The outgoing frames and the answer's limit to the window.
-fn agreed(values: &[&str], shared: u8) -> Option<(Outgoing, Option<u8>)> {
+fn agreed(values: &[&str], shared: u8) -> Option<(Coding, Option<u8>)> {
     let agreed = negotiate(values.iter().copied(), WindowBits::new(shared).unwrap())?;
     let answer = agreed.answer();
     let limit = answer.strip_prefix(PLAIN_ANSWER).expect("the answer begins as ever");
@@ -18,16 +19,16 @@ fn agreed(values: &[&str], shared: u8) -> Option<(Outgoing, Option<u8>)> {
 
 #[test]
 fn offers_and_answers() {
-    use Outgoing::{Plain, Shared};
-    let open = Some((Shared, None));
+    use Coding::{Deflated, Plain};
+    let open = Some((Deflated, None));
     for (value, expected) in [
         ("permessage-deflate", open),
         ("permessage-deflate; client_max_window_bits", open),
         ("permessage-deflate;client_max_window_bits=8", open),
         ("permessage-deflate ; client_max_window_bits = \"10\" ", open),
         ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", open),
-        ("permessage-deflate; server_max_window_bits=15", Some((Shared, Some(15)))),
-        ("permessage-deflate; server_max_window_bits=\"1\\5\"", Some((Shared, Some(15)))),
+        ("permessage-deflate; server_max_window_bits=15", Some((Deflated, Some(15)))),
+        ("permessage-deflate; server_max_window_bits=\"1\\5\"", Some((Deflated, Some(15)))),
         ("permessage-deflate; server_max_window_bits=9", Some((Plain, Some(9)))),
         ("permessage-deflate; server_max_window_bits=14; client_max_window_bits=9", Some((Plain, Some(14)))),
         // The first that takes the shared frames, else the first.
@@ -74,7 +75,7 @@ fn offers_and_answers() {
 
 #[test]
 fn several_fields_are_one_list() {
-    let shared = Some((Outgoing::Shared, None));
+    let shared = Some((Coding::Deflated, None));
     assert_eq!(agreed(&["x-other", "permessage-deflate"], 15), shared);
     assert_eq!(agreed(&["permessage-deflate; server_max_window_bits=12", "permessage-deflate"], 15), shared);
     assert_eq!(agreed(&["permessage-deflate;;", "permessage-deflate"], 15), shared, "a broken field is no other's");
@@ -84,9 +85,9 @@ fn several_fields_are_one_list() {
 #[test]
 fn a_window_of_our_own() {
     let offer = ["permessage-deflate; server_max_window_bits=12"];
-    assert_eq!(agreed(&offer, 12), Some((Outgoing::Shared, Some(12))));
-    assert_eq!(agreed(&offer, 11), Some((Outgoing::Shared, Some(11))), "the answer may be lower");
-    assert_eq!(agreed(&offer, 13), Some((Outgoing::Plain, Some(12))));
+    assert_eq!(agreed(&offer, 12), Some((Coding::Deflated, Some(12))));
+    assert_eq!(agreed(&offer, 11), Some((Coding::Deflated, Some(11))), "the answer may be lower");
+    assert_eq!(agreed(&offer, 13), Some((Coding::Plain, Some(12))));
     assert_eq!(WindowBits::new(8), None);
     assert_eq!(WindowBits::new(16), None);
 }
@@ -99,7 +100,7 @@ proptest! {
         for value in [value, nearly] {
             if let Some((outgoing, limit)) = agreed(&[&value], 12) {
                 prop_assert!(limit.is_none_or(|limit| (9..=12).contains(&limit)));
-                prop_assert!(outgoing == Outgoing::Shared || limit.is_some());
+                prop_assert!(outgoing == Coding::Deflated || limit.is_some());
             }
         }
     }
