@@ -266,7 +266,7 @@ fn servers_that_do_not_speak_it_are_told_from_those_that_do() {
     server.plan().instead = Some(frame("hello"));
     let mut subscriber = server.subscribe(&["--follow"]);
     assert_eq!(subscriber.exit_code(), Some(1));
-    assert!(subscriber.errors_to_end().contains("in front"), "{}", subscriber.errors());
+    assert!(subscriber.errors_to_end().contains("no header line"), "{}", subscriber.errors());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest as _, Sha1};
+use shardcast::protocol::v1;
 use std::time::Duration;
 
 use super::target::Target;
@@ -52,7 +53,7 @@ impl Dialect {
     fn subprotocol(self) -> Option<&'static str> {
         match self {
             Self::Raw => None,
-            Self::V1 => Some("shardcast.v1"),
+            Self::V1 => Some(v1::SUBPROTOCOL),
         }
     }
 }

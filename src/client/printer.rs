@@ -11,7 +11,7 @@ use super::message::harmless;
 use super::notice;
 use super::output::{Gone, Output};
 use super::position::Position;
-use super::resume::{HeaderError, Heard, Resume};
+use super::resume::{Heard, Resume, ResumeError};
 
 /// How messages become output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) enum Over {
     /// It ended.
     Ended(End),
     /// The server broke the protocol.
-    Broken(HeaderError),
+    Broken(ResumeError),
 }
 
 /// Prints the messages of one connection after the other.

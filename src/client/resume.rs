@@ -1,16 +1,11 @@
 //! Which messages of a `shardcast.v1` connection are new, and where the next connection has to begin: so that each is
 //! printed once, over however many connections. No I/O.
-//!
-//! Every message of such a connection begins with a line that ends in `\n`: the first message is the state alone
-//! (`EPOCH:OFFSET live`, `recovered` or `lost`), every other one a publication (`EPOCH:OFFSET`) and its payload.
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use shardcast::protocol::v1::{self, HeaderError, SUBPROTOCOL, State};
 
 use super::link::Event;
-use super::position::{Position, PositionError};
-
-/// Longest header line without its end, bytes: an epoch, `:`, an offset, a space and the longest state.
-const HEADER_BYTES_MAX: usize = 16 + 1 + 20 + 1 + 9;
+use super::position::Position;
 
 /// Where in a room's history a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +44,13 @@ pub(super) enum Heard {
 
 /// A server that does not keep to the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HeaderError {
-    /// No line at the beginning, or too long a one.
-    #[error("a message without the line that shardcast.v1 puts in front")]
-    NoLine,
-    /// The line is not a position.
-    #[error("a shardcast.v1 line that is none: {0}")]
-    Position(#[from] PositionError),
-    /// Not a state, or not where a state has to be.
-    #[error("a shardcast.v1 line with a state that it cannot have there")]
-    State,
+pub(super) enum ResumeError {
+    /// The message does not begin as every message has to.
+    #[error("a message that is not one of {SUBPROTOCOL}: {0}")]
+    Header(#[from] HeaderError),
+    /// A state behind the first message, or none in it.
+    #[error("a message of {SUBPROTOCOL} out of its place")]
+    Order,
 }
 
 /// What is known over all connections.
@@ -85,35 +77,32 @@ impl Resume {
     ///
     /// # Errors
     /// It is not as `shardcast.v1` has it.
-    pub(super) fn hear(&mut self, message: Event) -> Result<Heard, HeaderError> {
-        let (mut payload, is_text) = match message {
-            Event::Text(bytes) => (bytes, true),
-            Event::Binary(bytes) => (bytes, false),
-            Event::End(_) => return Err(HeaderError::NoLine),
+    pub(super) fn hear(&mut self, message: Event) -> Result<Heard, ResumeError> {
+        let (bytes, kind): (Bytes, fn(Bytes) -> Event) = match message {
+            Event::Text(bytes) => (bytes, Event::Text),
+            Event::Binary(bytes) => (bytes, Event::Binary),
+            Event::End(_) => return Err(ResumeError::Order),
         };
-        let line = take_line(&mut payload)?;
-        let (position, state) =
-            line.split_once(' ').map_or((&*line, None), |(position, state)| (position, Some(state)));
-        let position: Position = position.parse()?;
-        match (state, self.joined) {
-            (Some(state), false) => self.join(position, state),
+        let (header, payload) = v1::parse(&bytes)?;
+        let position = Position::new(header.epoch, header.offset).map_err(HeaderError::from)?;
+        match (header.state, self.joined) {
+            (Some(state), false) => Ok(self.join(position, state)),
             (None, true) => {
-                let payload = if is_text { Event::Text(payload) } else { Event::Binary(payload) };
+                let payload = kind(bytes.slice_ref(payload));
                 Ok(self.publication(position, payload))
             }
-            _ => Err(HeaderError::State),
+            _ => Err(ResumeError::Order),
         }
     }
 
-    fn join(&mut self, position: Position, state: &str) -> Result<Heard, HeaderError> {
+    fn join(&mut self, position: Position, state: State) -> Heard {
         let heard = match state {
-            "live" | "recovered" => Heard::Joined(position),
-            "lost" => Heard::Lost { before: self.position(), now: position },
-            _ => return Err(HeaderError::State),
+            State::Live | State::Recovered => Heard::Joined(position),
+            State::Lost => Heard::Lost { before: self.position(), now: position },
         };
         self.joined = true;
         self.start = Start::Since(position);
-        Ok(heard)
+        heard
     }
 
     fn publication(&mut self, position: Position, payload: Event) -> Heard {
@@ -138,17 +127,10 @@ impl Resume {
     }
 }
 
-/// Cuts the first line off.
-fn take_line(message: &mut Bytes) -> Result<String, HeaderError> {
-    let head = &message[..message.len().min(HEADER_BYTES_MAX + 1)];
-    let end = head.iter().position(|byte| *byte == b'\n').ok_or(HeaderError::NoLine)?;
-    let line = String::from_utf8(head[..end].to_vec()).map_err(|_| HeaderError::NoLine)?;
-    message.advance(end + 1);
-    Ok(line)
-}
-
 #[cfg(test)]
 mod tests {
+    use shardcast::protocol::position::PositionError;
+
     use super::*;
 
     fn at(text: &str) -> Position {
@@ -205,14 +187,13 @@ mod tests {
     fn servers_that_break_the_protocol() {
         let long = format!("{}:1\n", "a".repeat(100));
         for (joined, message, error) in [
-            (false, "hello", HeaderError::NoLine),
-            (false, "", HeaderError::NoLine),
-            (false, long.as_str(), HeaderError::NoLine),
-            (false, "a:1\nx", HeaderError::State),
-            (false, "a:1 gone\n", HeaderError::State),
-            (true, "a:2 live\n", HeaderError::State),
-            (true, "x\n", HeaderError::Position(PositionError)),
-            (true, "{\"a\":\n1}", HeaderError::Position(PositionError)),
+            (false, "hello", HeaderError::NoLine.into()),
+            (false, "", HeaderError::NoLine.into()),
+            (false, long.as_str(), HeaderError::NoLine.into()),
+            (false, "a:1\nx", ResumeError::Order),
+            (false, "a:1 gone\n", HeaderError::State.into()),
+            (true, "a:2 live\n", ResumeError::Order),
+            (true, "x\n", HeaderError::Position(PositionError::Shape).into()),
         ] {
             let mut resume = Resume::new(Start::Now);
             if joined {
@@ -220,7 +201,5 @@ mod tests {
             }
             assert_eq!(resume.hear(text(message)), Err(error), "{message:?}");
         }
-        let mut resume = Resume::new(Start::Now);
-        assert_eq!(resume.hear(Event::Binary(Bytes::from_static(b"\xff\xfe\n"))), Err(HeaderError::NoLine));
     }
 }
