@@ -1,5 +1,6 @@
 //! The console clients: `publish`, `subscribe` and `chat`. They meet a server only over the network, like anybody's
-//! client: nothing here imports the engine beyond the rule for a room's name (and `protocol` for a position), or the server.
+//! client: nothing here imports the server, or of the engine more than the rule for a room's name; `protocol` gives the
+//! words of the wire.
 //!
 //! ```text
 //! arguments → target (where the room is) ─┬─ publish:         input (stdin) → publisher (HTTP) → retry
