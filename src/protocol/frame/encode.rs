@@ -80,6 +80,21 @@ fn encode_control(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
+/// Kind and payload of a frame that [`encode_message`] wrote.
+///
+/// # Panics
+/// If it is shorter than its header.
+#[must_use]
+pub fn parts(frame: &[u8]) -> (MessageKind, &[u8]) {
+    let kind = if frame[0] == FIN_BINARY { MessageKind::Binary } else { MessageKind::Text };
+    let header_bytes = match frame[1] {
+        126 => 4,
+        127 => HEADER_BYTES_MAX,
+        _ => 2,
+    };
+    (kind, &frame[header_bytes..])
+}
+
 fn encode_header(out: &mut Vec<u8>, first: u8, payload_len: usize) {
     match (u8::try_from(payload_len), u16::try_from(payload_len)) {
         (Ok(length @ 0..=125), _) => out.extend_from_slice(&[first, length]),
