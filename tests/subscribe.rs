@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
 use sha1::{Digest as _, Sha1};
-use support::{Process, Signal};
+use support::{Process, Server, Signal};
 
 /// What the server has, and what it does to its clients. Position 0 of the log is offset 1.
 #[derive(Default)]
@@ -281,4 +281,86 @@ fn arguments_that_make_no_sense() {
         let mut subscriber = Process::start(&[&["subscribe", "news"], arguments].concat());
         assert_eq!(subscriber.exit_code(), Some(64), "{arguments:?}: {}", subscriber.errors());
     }
+}
+
+/// Between a client and a server; cuts every connection that there is when told to.
+struct Proxy {
+    address: SocketAddr,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    fn before(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let proxy = Self { address, streams: Arc::default() };
+        let streams = Arc::clone(&proxy.streams);
+        // They end with the test's process.
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(server) else { continue };
+                for (mut from, mut to) in [(&client, &server), (&server, &client)].map(|(from, to)| {
+                    (from.try_clone().expect("there is a file left"), to.try_clone().expect("there is a file left"))
+                }) {
+                    std::thread::spawn(move || std::io::copy(&mut from, &mut to).ok());
+                }
+                streams.lock().expect("nobody panics while holding it").extend([client, server]);
+            }
+        });
+        proxy
+    }
+
+    fn cut(&self) {
+        for stream in self.streams.lock().expect("nobody panics while holding it").drain(..) {
+            stream.shutdown(std::net::Shutdown::Both).ok();
+        }
+    }
+}
+
+#[test]
+fn nothing_is_missed_or_doubled_while_connections_are_cut() {
+    let server = Server::start(&["--set", "room.history_count_max=100000"]);
+    let proxy = Proxy::before(server.address());
+    let url = format!("ws://{}", proxy.address);
+    let subscriber = Process::start(&["subscribe", "news", "--server", &url, "--follow", "--count", "2000"]);
+    server.until("a member", |metrics| metrics.get("connections_opened_total") == 1);
+    let mut http = server.http();
+    for number in 1..=2_000 {
+        assert_eq!(http.publish("news", &format!("message {number}")).status, 200);
+        if number % 450 == 0 {
+            proxy.cut();
+        }
+    }
+    let mut subscriber = subscriber;
+    assert_eq!(subscriber.rest(), messages(1..=2_000));
+    assert_eq!(subscriber.exit_code(), Some(0), "{}", subscriber.errors());
+    assert!(!subscriber.errors().contains("lost: "), "{}", subscriber.errors());
+}
+
+#[test]
+fn a_restart_loses_the_history_and_says_so() {
+    let settings = ["--set", "room.history_count_max=100", "--drain", "0s"];
+    let mut server = Server::listening("127.0.0.5:0", &settings);
+    let address = server.address().to_string();
+    let url = format!("ws://{address}");
+    for number in 1..=3 {
+        server.publish("news", &format!("message {number}"));
+    }
+    let mut late =
+        Process::start(&["subscribe", "news", "--server", &url, "--last", "2", "--positions", "--count", "2"]);
+    let epoch = late.line().split_once(':').expect("a position").0.to_owned();
+    assert_eq!(late.line(), format!("{epoch}:3\tmessage 3"));
+    assert_eq!(late.exit_code(), Some(0), "{}", late.errors());
+    let position = format!("{epoch}:1");
+    let subscriber = Process::start(&["subscribe", "news", "--server", &url, "--since", &position]);
+    assert_eq!([subscriber.line(), subscriber.line()], ["message 2", "message 3"]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0), "{}", server.process().errors());
+    drop(server);
+    let server = Server::listening(&address, &settings);
+    let lost =
+        || subscriber.errors().contains(&format!("lost: what was published after {epoch}:3 cannot")).then_some(());
+    support::eventually("word of the loss", lost);
+    server.publish("news", "after");
+    assert_eq!(subscriber.line(), "after");
 }
