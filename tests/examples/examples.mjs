@@ -17,7 +17,7 @@ import { Cuttable } from "./cuttable.mjs";
 const ROOM = "example";
 const LOST = "(lost: too long away; load everything anew)";
 const LIMIT_MS = 30_000;
-const SETTINGS = ["--set", "room.history_count_max=100", "--set", `allowed_origins=["*"]`];
+const SETTINGS = ["--set", "room.history_count_max=100", "--set", `allowed_origins=*`];
 
 /** A program whose lines of output are what it shows. */
 class Program {
