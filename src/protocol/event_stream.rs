@@ -9,6 +9,9 @@ use super::frame::MessageKind;
 use super::json::{Object, base64};
 use super::position;
 
+/// The media type of server-sent events.
+pub const CONTENT_TYPE: &str = "text/event-stream";
+
 /// The first chunk: how long a browser waits before it reconnects, milliseconds.
 pub const RETRY: &[u8] = b"d\r\nretry: 2000\n\n\r\n";
 
