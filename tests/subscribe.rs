@@ -1,5 +1,5 @@
-//! `shardcast subscribe` against a server of this file's own that speaks `shardcast.v1` and cuts connections wherever the
-//! test wants: in the middle of a frame, before the first message, after everything.
+//! `shardcast subscribe` against a server of this file's own that speaks `shardcast.v1` and cuts connections wherever
+//! the test wants (in the middle of a frame, before the first message, after everything); and against the real one.
 #![cfg(feature = "server")]
 
 mod support;
@@ -92,7 +92,8 @@ fn serve(stream: TcpStream, plan: &Mutex<Plan>, cut: &AtomicUsize) {
     let digest = Sha1::new().chain_update(accept).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
     let accept = base64::engine::general_purpose::STANDARD.encode(digest);
     let mut answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n"
     );
     let (bytes, keep) = {
         let mut plan = plan.lock().expect("nobody panics while holding it");

@@ -27,8 +27,9 @@ const LAST_WRITES_TIME_MAX: Duration = Duration::from_secs(2);
     base64, or with --raw its bytes as they are, with nothing added. On a terminal, control characters are removed \
     unless --raw. Status goes to standard error.\n\n\
     After a lost connection it connects again. With --follow, --since, --last, --positions or --position-file it then \
-    goes on where it was, each message printed once, as far as the room's history reaches; what is lost is told in one \
-    line with the position. (What was printed when the process is killed may be printed again with --position-file.)\n\n\
+    goes on where it was, as far as the room's history reaches: each message is printed once, and what is lost is told \
+    in one line, with the position. (What was printed when the process is killed may be printed again with \
+    --position-file.)\n\n\
     Exit code: 0 after --count messages, or when the reader of standard output or the server has finished; 1 if the \
     server refuses; 69 if it is unavailable (--no-reconnect)."
 )]

@@ -5,9 +5,9 @@
 #
 # NAME  browser, centrifuge, python, events or poll; without any, all of them.
 #
-# It starts target/release/shardcast (or $SHARDCAST_BIN) on free ports of 127.0.0.1. What npm and pip install goes into
-# target/examples, once. Exit code: 0 all did what they should, 1 some did not, 77 skipped (a tool is missing, or packages
-# cannot be had).
+# It starts target/release/shardcast (or $SHARDCAST_BIN) on free ports of 127.0.0.1. What npm and pip install goes
+# into target/examples, once.
+# Exit code: 0 all did what they should, 1 some did not, 77 skipped (a tool is missing, or packages cannot be had).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -55,7 +55,8 @@ if [ ! -e "$node_home/complete" ]; then
 fi
 if [ ! -e "$python_home/complete" ]; then
     install venv python3 -m venv --clear "$python_home"
-    install pip "$python_home/bin/python" -m pip install --disable-pip-version-check -r "$examples/python/requirements.txt"
+    install pip "$python_home/bin/python" -m pip install --disable-pip-version-check \
+        -r "$examples/python/requirements.txt"
     touch "$python_home/complete"
 fi
 exec 9>&-
