@@ -81,10 +81,12 @@ async function centrifuge(server, page) {
   await click(page, "#c-publish button");
   await page.until("published", says("#c-answer", "Published"));
   await page.until("and received", says(one, "1 received"));
+  await post(server, "lobby-2", "in the other");
+  await page.until("in the other as well", says(two, "1 received"));
   await click(page, "#c-cut");
   await post(server, "lobby", "plain text");
   await post(server, "lobby", `{"a":\n1}`, "application/json");
-  await post(server, "lobby-2", "in the other");
+  await post(server, "lobby-2", "missed in the other");
   await click(page, "#c-cut");
   await page.until("one resumed", says(one, "resumed: 2 missed came back"));
   await page.until("the other, too", says(two, "resumed: 1 missed came back"));
