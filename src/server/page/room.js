@@ -4,6 +4,7 @@ import { Backoff } from "./backoff.js";
 import { publishUrl, ways } from "./ways.js";
 
 const UNSENT_MAX = 100; // typed while there is no connection
+const REPLAY_GUESS_MS = 300; // if the server does not tell what is newest, what comes so soon was missed
 const NEWEST_TIME_MAX_MS = 2000; // then the connection is tried without knowing
 
 const parse = (position) => {
@@ -25,7 +26,7 @@ export class Room {
   #unsent = [];
   #cutAt;
   #away = false; // connected before, and not now
-  #replay; // while resuming: { upTo, count, came }
+  #replay; // since the last resume: { upTo, until, count, came }
   #backoff;
 
   constructor(on) {
@@ -126,7 +127,8 @@ export class Room {
     this.#place(at);
     this.#on.state("open", "connected");
     if (state === "recovered") {
-      this.#replay = { upTo: upTo?.offset, count: upTo && upTo.offset - parse(at).offset, came: 0 };
+      const until = Date.now() + REPLAY_GUESS_MS;
+      this.#replay = { upTo: upTo?.offset, until, count: upTo && upTo.offset - parse(at).offset, came: 0 };
       this.#on.note("good", `resumed behind ${at}`);
       this.#tellReplay();
     } else if (state === "lost") {
@@ -150,16 +152,22 @@ export class Room {
       if (skipped > 0) this.#on.note("bad", `too slow: ${skipped} left out`);
     }
     this.#place(at);
-    const replayed = this.#replay?.upTo !== undefined && offset <= this.#replay.upTo;
+    const replayed = this.#isReplay(offset);
     this.#on.message(data, { offset, replayed });
     if (!replayed) return;
     this.#replay.came += 1;
     this.#tellReplay();
   }
 
+  #isReplay(offset) {
+    if (this.#replay === undefined) return false;
+    const { upTo, until } = this.#replay;
+    return upTo === undefined ? Date.now() < until : offset <= upTo;
+  }
+
   #tellReplay() {
     const { count, came } = this.#replay;
-    if (count === undefined) return this.#on.resumed("Resumed.");
+    if (count === undefined) return this.#on.resumed(`Resumed: ${came} came back.`);
     this.#on.resumed(count === 0 ? "Resumed: nothing was missed." : `Resumed: ${came} of ${count} missed came back.`);
   }
 
