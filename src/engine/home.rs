@@ -22,6 +22,8 @@ use super::history::{History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
 use super::settings::RoomSettings;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, MessageKind};
 
@@ -185,8 +187,11 @@ pub(crate) struct Homes {
     next_epoch: u64,
     /// Rooms that keep something, each once: when to look whether it has expired.
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
-    /// What the rooms here may still keep, bytes.
-    kept_bytes_left: usize,
+    /// What the rooms here keep, and may keep, bytes.
+    kept_bytes: usize,
+    kept_bytes_max: usize,
+    #[cfg(test)]
+    pub(crate) planted: Planted,
 }
 
 #[derive(Debug)]
@@ -230,7 +235,10 @@ impl Homes {
             unix,
             next_epoch: seed,
             expiries: BinaryHeap::new(),
-            kept_bytes_left: kept_bytes_max,
+            kept_bytes: 0,
+            kept_bytes_max,
+            #[cfg(test)]
+            planted: Planted::Nothing,
         }
     }
 
@@ -239,9 +247,9 @@ impl Homes {
         self.rooms.len()
     }
 
-    /// Bytes that rooms here may still keep.
-    pub(crate) const fn kept_bytes_left(&self) -> usize {
-        self.kept_bytes_left
+    /// Bytes that the rooms here keep.
+    pub(crate) const fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Numbers one message. `None`: nobody is there to get it, and the room keeps nothing.
@@ -281,16 +289,18 @@ impl Homes {
             tags: message.tags.cloned(),
             info: message.info.cloned(),
         };
-        let before = kept.log.bytes();
-        if kept.log.is_empty() {
-            self.directory.hold_more(&room.room);
+        if kept.log.is_empty() && self.directory.hold_more(&room.room).is_none() {
+            // The last member has gone while its message was on its way: nobody can find this room any more, and its
+            // name may be another room's by now.
+            return;
         }
+        let kept_by_others = self.kept_bytes - kept.log.bytes();
         kept.log.append(record, message.published, &kept.settings);
         // The newest always stays: then the bound is exceeded by what one message a room takes.
-        while kept.log.bytes() > before + self.kept_bytes_left && kept.log.first_offset() < Some(room.offset) {
+        while kept_by_others + kept.log.bytes() > self.kept_bytes_max && kept.log.first_offset() < Some(room.offset) {
             kept.log.forget_oldest();
         }
-        self.kept_bytes_left = (self.kept_bytes_left + before).saturating_sub(kept.log.bytes());
+        self.kept_bytes = kept_by_others + kept.log.bytes();
         if !kept.expires {
             kept.expires = true;
             self.expiries.push(Reverse((message.published.after(kept.settings.history_age_max), id)));
@@ -309,7 +319,7 @@ impl Homes {
             let age_max = Nanos(0).after(kept.settings.history_age_max).0;
             let before = kept.log.bytes();
             kept.log.expire(Nanos((now.0 + 1).saturating_sub(age_max)));
-            self.kept_bytes_left += before - kept.log.bytes();
+            self.kept_bytes -= before - kept.log.bytes();
             kept.expires = false;
             if let Some(oldest) = kept.log.oldest() {
                 kept.expires = true;
@@ -327,7 +337,7 @@ impl Homes {
         let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
         let before = kept.log.bytes();
         kept.log = Log::default();
-        self.kept_bytes_left += before;
+        self.kept_bytes -= before;
         self.forgotten(id, before, outbox);
     }
 
@@ -401,7 +411,13 @@ impl Homes {
     pub(crate) fn enter(&mut self, room: &Arc<Room>, member: Entrant, outbox: &mut Outbox) {
         let room_id = room.id;
         // What was published before goes to those who were there before.
-        self.flush_room(room_id, outbox);
+        #[cfg(test)]
+        let flushes = self.planted != Planted::EnteredBeforeFlush;
+        #[cfg(not(test))]
+        let flushes = true;
+        if flushes {
+            self.flush_room(room_id, outbox);
+        }
         let home = self.room(room);
         let index = home.feeds.iter().position(|feed| feed.feed == member.feed);
         let index = index.unwrap_or_else(|| {

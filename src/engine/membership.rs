@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::command::{Join, Role};
 use super::connection::{Connection, Flags, Sent, State};
 use super::directory::Room;
+use super::ending::Mark;
 use super::feed::Feed;
 use super::home::{Entered, Entrant, ToShard};
 use super::metrics::Counter;
-use super::position::{Began, Position, Start};
+use super::position::{Began, Position};
 use super::ring::{Joining, LocalRoom, Warmth};
 use super::settings::Echo;
 use super::shard::Shard;
@@ -77,9 +78,40 @@ impl<S: Socket> Shard<S> {
         self.schedule_heartbeat(number);
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         local.holders += 1;
+        let is_behind = local.is_behind(start);
+        #[cfg(test)]
+        let is_behind = is_behind && self.planted != Planted::AheadIsLost;
+        let newcomer = Joining { number, serial: self.next_serial, start, joined };
         match &mut local.joining {
-            Some(joining) => joining.push(Joining { number, serial: self.next_serial, start, joined }),
-            None => self.become_member(number, start, joined),
+            Some(joining) => joining.push(newcomer),
+            None if is_behind => self.wait_for_home(newcomer),
+            None => self.become_member(newcomer),
+        }
+    }
+
+    /// Lets a newcomer wait until everything that its room's home has published by now is here.
+    fn wait_for_home(&mut self, newcomer: Joining) {
+        let Joining { number, serial, .. } = newcomer;
+        let Some(connection) = self.connections.get(number) else { return };
+        let Some(room) = self.rooms.get_mut(connection.room) else { return };
+        let waits = |other: &Joining| {
+            let connection = self.connections.get(other.number).filter(|it| it.serial == other.serial);
+            connection.is_some_and(|it| it.state == State::Joining)
+        };
+        room.ahead.retain(waits);
+        room.ahead.push(newcomer);
+        let (room_id, home) = (room.room.id, room.room.home);
+        self.send_mark(home, Mark { room_id, shard: self.own_number, number, serial });
+    }
+
+    /// What the home had published is here: whoever waited for it is a member now.
+    pub(crate) fn waited_for_home(&mut self, number: u32) {
+        let Some(connection) = self.connections.get(number) else { return };
+        let Some(room) = self.rooms.get_mut(connection.room) else { return };
+        let own = |other: &Joining| other.number == number && other.serial == connection.serial;
+        if let Some(index) = room.ahead.iter().position(own) {
+            let newcomer = room.ahead.swap_remove(index);
+            self.become_member(newcomer);
         }
     }
 
@@ -108,20 +140,22 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
         #[cfg(test)]
         {
-            room.forgets_one = self.planted == Planted::ReplayTooShort;
+            room.planted = self.planted;
         }
         let waiting = room.entered(position, kept.as_ref());
         if room.warmth != Warmth::Cold {
             self.warm.push(member.number);
         }
-        for Joining { number, serial, start, joined } in waiting {
-            if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
-                self.become_member(number, start, joined);
+        for newcomer in waiting {
+            let own = |it: &Connection<S>| it.serial == newcomer.serial && it.state == State::Joining;
+            if self.connections.get(newcomer.number).is_some_and(own) {
+                self.become_member(newcomer);
             }
         }
     }
 
-    fn become_member(&mut self, number: u32, start: Start, joined: Option<tokio::sync::oneshot::Sender<()>>) {
+    fn become_member(&mut self, newcomer: Joining) {
+        let Joining { number, start, joined, .. } = newcomer;
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
         (connection.place, _) = room.add(number);

@@ -12,6 +12,8 @@ use super::home::{Chunk, NOTHING_KEPT};
 use super::lap::{Appended, Lap};
 use super::position::{Began, Epoch, Position, Start};
 use super::settings::RoomSettings;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::window::Window;
 
 /// A place in the ring whose member has left.
@@ -49,6 +51,8 @@ pub(crate) struct LocalRoom {
     vacant: usize,
     /// Who waits until the home knows this shard; `None`: it does.
     pub(crate) joining: Option<Vec<Joining>>,
+    /// Who knows more of the room than this shard, and waits until it has had that too: see [`LocalRoom::is_behind`].
+    pub(crate) ahead: Vec<Joining>,
     /// Connections of this shard that hold the room: members, and those that are joining.
     pub(crate) holders: usize,
     /// Tells this stay in the room from earlier ones.
@@ -76,9 +80,8 @@ pub(crate) struct LocalRoom {
     pub(crate) not_before: Nanos,
     /// More is waiting to be offered than may.
     pub(crate) backlogged: bool,
-    /// A planted bug: whoever resumes does not get the first publication that it missed.
     #[cfg(test)]
-    pub(crate) forgets_one: bool,
+    pub(crate) planted: Planted,
     pub(crate) warmth: Warmth,
 }
 
@@ -125,6 +128,7 @@ impl LocalRoom {
             ring: Vec::new(),
             vacant: 0,
             joining: Some(Vec::new()),
+            ahead: Vec::new(),
             holders: 0,
             stay,
             blocked: Vec::new(),
@@ -140,7 +144,7 @@ impl LocalRoom {
             not_before: Nanos(0),
             backlogged: false,
             #[cfg(test)]
-            forgets_one: false,
+            planted: Planted::Nothing,
             warmth: Warmth::Cold,
         }
     }
@@ -199,8 +203,10 @@ impl LocalRoom {
         let (after, began) = match start {
             Start::Live => (newest, Began::Live),
             Start::After(Position { epoch, offset }) => {
-                let is_there =
-                    epoch == self.epoch && offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
+                let same_epoch = epoch == self.epoch;
+                #[cfg(test)]
+                let same_epoch = same_epoch || self.planted == Planted::EpochIgnored;
+                let is_there = same_epoch && offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
                 if is_there { (offset, Began::Recovered) } else { (newest, Began::Lost) }
             }
             Start::Last(count) => {
@@ -209,8 +215,14 @@ impl LocalRoom {
             }
         };
         #[cfg(test)]
-        let after = if self.forgets_one && after < newest { after + 1 } else { after };
+        let after = if self.planted == Planted::ReplayTooShort && after < newest { after + 1 } else { after };
         (self.start_of_offset(after + 1), began, after)
+    }
+
+    /// Whether `start` lies ahead of what has come to this shard so far. Another shard may have been quicker, and shown
+    /// the client what is still on its way here; or it is a position that never was. The room's home knows.
+    pub(crate) fn is_behind(&self, start: Start) -> bool {
+        matches!(start, Start::After(Position { epoch, offset }) if epoch == self.epoch && offset >= self.next_offset)
     }
 
     /// Position in the window of the publication with this offset, which is there or the next one.
@@ -358,7 +370,10 @@ impl LocalRoom {
 
     /// Position from which on the window has to reach for those who come back.
     fn kept_start(&self) -> u64 {
-        if self.kept_from >= self.next_offset { self.window.head() } else { self.start_of_offset(self.kept_from) }
+        let kept_from = self.kept_from;
+        #[cfg(test)]
+        let kept_from = kept_from.saturating_add(u64::from(self.planted == Planted::KeptReleased));
+        if kept_from >= self.next_offset { self.window.head() } else { self.start_of_offset(kept_from) }
     }
 
     /// Whether a blocked member may lie behind `limit`.
