@@ -78,22 +78,24 @@ impl<S: Socket> Shard<S> {
         self.schedule_heartbeat(number);
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         local.holders += 1;
-        let is_behind = local.is_behind(start);
-        #[cfg(test)]
-        let is_behind = is_behind && self.planted != Planted::AheadIsLost;
         let newcomer = Joining { number, serial: self.next_serial, start, joined };
         match &mut local.joining {
             Some(joining) => joining.push(newcomer),
-            None if is_behind => self.wait_for_home(newcomer),
-            None => self.become_member(newcomer),
+            None => self.welcome(newcomer),
         }
     }
 
-    /// Lets a newcomer wait until everything that its room's home has published by now is here.
-    fn wait_for_home(&mut self, newcomer: Joining) {
-        let Joining { number, serial, .. } = newcomer;
+    /// Makes a newcomer a member, at once or when everything that its room's home has published by now is here.
+    fn welcome(&mut self, newcomer: Joining) {
+        let Joining { number, serial, start, .. } = newcomer;
         let Some(connection) = self.connections.get(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
+        let is_behind = room.is_behind(start);
+        #[cfg(test)]
+        let is_behind = is_behind && self.planted != Planted::AheadIsLost;
+        if !is_behind {
+            return self.become_member(newcomer);
+        }
         let waits = |other: &Joining| {
             let connection = self.connections.get(other.number).filter(|it| it.serial == other.serial);
             connection.is_some_and(|it| it.state == State::Joining)
@@ -149,7 +151,8 @@ impl<S: Socket> Shard<S> {
         for newcomer in waiting {
             let own = |it: &Connection<S>| it.serial == newcomer.serial && it.state == State::Joining;
             if self.connections.get(newcomer.number).is_some_and(own) {
-                self.become_member(newcomer);
+                // It may have come after the home gave its answer, and know more than that says.
+                self.welcome(newcomer);
             }
         }
     }

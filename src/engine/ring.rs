@@ -266,7 +266,7 @@ impl LocalRoom {
         &self.ring
     }
 
-    /// Takes publications from the home. There is at least one member.
+    /// Takes publications from the home.
     pub(crate) fn append(&mut self, chunk: &Chunk, at: Nanos) {
         let Chunk { first_offset, frames, entries, kept_from, .. } = chunk;
         debug_assert_eq!(*first_offset, self.next_offset, "offsets are dense");
@@ -278,6 +278,15 @@ impl LocalRoom {
         if self.queued == Queued::Running && !self.settings.coalesce.is_zero() {
             // Whoever has not been served in this lap gets it with what is due anyway; the others in the next.
             self.held.push(appended);
+        } else {
+            self.append_to_lap(appended);
+        }
+    }
+
+    fn append_to_lap(&mut self, appended: Appended) {
+        if self.ring.is_empty() {
+            // Whoever is in [`LocalRoom::ahead`] finds it in the window.
+            self.offered = appended.end;
         } else {
             self.lap.append(appended, self.ring.len());
         }
@@ -319,9 +328,8 @@ impl LocalRoom {
     /// The lap is over: what arrived meanwhile is for the next one.
     pub(crate) fn begin_next(&mut self) {
         debug_assert!(!self.lap.is_running(), "one lap at a time");
-        let places = self.ring.len();
-        for appended in self.held.drain(..) {
-            self.lap.append(appended, places);
+        for appended in std::mem::take(&mut self.held) {
+            self.append_to_lap(appended);
         }
     }
 

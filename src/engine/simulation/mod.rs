@@ -40,8 +40,8 @@ pub(crate) enum Planted {
     ReplayTooShort,
     /// Whoever resumes from a position of another epoch gets what has the offsets behind it in this one.
     EpochIgnored,
-    /// A home tells a shard where a room stands before it passes on what it has numbered.
-    EnteredBeforeFlush,
+    /// A room keeps one publication less than it is to.
+    OneLessKept,
     /// A window lets go of the oldest publication that the room keeps.
     KeptReleased,
     /// A position that has not come to a shard yet is taken for one that never was.
@@ -139,8 +139,8 @@ fn an_epoch_that_is_ignored_is_found() {
 }
 
 #[test]
-fn a_room_that_is_entered_before_it_is_flushed_is_found() {
-    is_found(Planted::EnteredBeforeFlush);
+fn a_room_that_keeps_too_little_is_found() {
+    is_found(Planted::OneLessKept);
 }
 
 #[test]
