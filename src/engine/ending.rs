@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use super::connection::{Flags, State};
+use super::connection::{Connection, Flags, State};
 use super::membership::Close;
 use super::metrics::Counter;
 use super::shard::Shard;
@@ -28,6 +28,9 @@ impl<S: Socket> Shard<S> {
     /// Closes a connection by its own doing: it broke a rule, or said goodbye.
     pub(crate) fn end(&mut self, number: u32, close: Close) {
         let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.flags.has_any(Flags::SESSION) {
+            return self.close(number, &close);
+        }
         let Some(room) = self.rooms.get(connection.room).map(|room| &room.room) else { return };
         if connection.state != State::Open || !connection.flags.has(Flags::PUBLISHED) {
             return self.close(number, &close);
@@ -51,13 +54,8 @@ impl<S: Socket> Shard<S> {
     /// The mark has come back. A newcomer becomes a member; a member's connection closes when it has been offered
     /// everything up to now.
     pub(crate) fn marked(&mut self, mark: Mark) {
-        let same = |serial| serial == mark.serial;
-        let Some(connection) = self.connections.get_mut(mark.number).filter(|it| same(it.serial)) else { return };
-        match connection.state {
-            State::Joining => return self.waited_for_home(mark.number),
-            State::Closing => return,
-            State::Open => {}
-        }
+        let own = |it: &&mut Connection<S>| it.serial == mark.serial && it.state == State::Open;
+        let Some(connection) = self.connections.get_mut(mark.number).filter(own) else { return self.waited(mark) };
         connection.flags.set(Flags::LEAVING);
         if !connection.flags.has(Flags::BLOCKED) {
             self.serve(mark.number);

@@ -51,7 +51,7 @@ pub(crate) struct LocalRoom {
     vacant: usize,
     /// Who waits until the home knows this shard; `None`: it does.
     pub(crate) joining: Option<Vec<Joining>>,
-    /// Who knows more of the room than this shard, and waits until it has had that too: see [`LocalRoom::is_behind`].
+    /// Who knows more of the room than this shard, and waits until it has had that too: see [`super::ahead`].
     pub(crate) ahead: Vec<Joining>,
     /// Connections of this shard that hold the room: members, and those that are joining.
     pub(crate) holders: usize,
@@ -202,11 +202,9 @@ impl LocalRoom {
         let newest = self.next_offset - 1;
         let (after, began) = match start {
             Start::Live => (newest, Began::Live),
-            Start::After(Position { epoch, offset }) => {
-                let same_epoch = epoch == self.epoch;
-                #[cfg(test)]
-                let same_epoch = same_epoch || self.planted == Planted::EpochIgnored;
-                let is_there = same_epoch && offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
+            Start::After(Position { epoch, .. }) if self.is_other(epoch) => (newest, Began::Lost),
+            Start::After(Position { offset, .. }) | Start::AfterOffset(offset) => {
+                let is_there = offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
                 if is_there { (offset, Began::Recovered) } else { (newest, Began::Lost) }
             }
             Start::Last(count) => {
@@ -219,10 +217,21 @@ impl LocalRoom {
         (self.start_of_offset(after + 1), began, after)
     }
 
-    /// Whether `start` lies ahead of what has come to this shard so far. Another shard may have been quicker, and shown
-    /// the client what is still on its way here; or it is a position that never was. The room's home knows.
+    /// Whether `start` lies ahead of what has come to this shard so far: see [`super::ahead`].
     pub(crate) fn is_behind(&self, start: Start) -> bool {
-        matches!(start, Start::After(Position { epoch, offset }) if epoch == self.epoch && offset >= self.next_offset)
+        match start {
+            Start::After(Position { epoch, offset }) => epoch == self.epoch && offset >= self.next_offset,
+            Start::AfterOffset(offset) => offset >= self.next_offset,
+            Start::Live | Start::Last(_) => false,
+        }
+    }
+
+    fn is_other(&self, epoch: Epoch) -> bool {
+        #[cfg(test)]
+        if self.planted == Planted::EpochIgnored {
+            return false;
+        }
+        epoch != self.epoch
     }
 
     /// Position in the window of the publication with this offset, which is there or the next one.
@@ -285,8 +294,8 @@ impl LocalRoom {
 
     fn append_to_lap(&mut self, appended: Appended) {
         if self.ring.is_empty() {
-            // Whoever is in [`LocalRoom::ahead`] finds it in the window.
-            self.offered = appended.end;
+            // Whoever holds the room is not a member yet, and will find it in the window.
+            self.offered_to_all(appended.end);
         } else {
             self.lap.append(appended, self.ring.len());
         }
@@ -340,8 +349,8 @@ impl LocalRoom {
 
     /// Everybody has been offered what is in front of `end`.
     pub(crate) fn offered_to_all(&mut self, end: u64) {
-        debug_assert!(end >= self.offered, "offers go forward");
-        self.offered = end;
+        // The last of a lap whose members have all gone may be done after what came later.
+        self.offered = self.offered.max(end);
     }
 
     /// Bytes that somebody who keeps up has yet to be offered.

@@ -78,9 +78,10 @@ pub(super) fn check(world: &World) {
         }
     }
     for client in &world.clients {
-        match client.who.encoding {
-            Encoding::V1 => book.check_v1(client),
-            Encoding::Raw => book.check_raw(client),
+        if client.who.encoding == Encoding::V1 {
+            book.check_v1(client);
+        } else {
+            book.check_raw(client);
         }
     }
     for told in &world.answers.histories {

@@ -103,6 +103,7 @@ fn settings(random: &mut Random, shards: usize, rooms: usize) -> Settings {
             history_count_max: random.pick(&[0, 0, 1, 2, 6, 30, 200]),
             history_bytes_max: random.pick(&[1, 400, 4_000, 40_000]),
             history_age_max: Duration::from_millis(random.pick(&[1, 60, 1_000, 10_000, 60_000])),
+            ..RoomSettings::default()
         };
         RoomClass { pattern: format!("{number}-*"), settings }
     };
