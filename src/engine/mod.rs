@@ -18,6 +18,7 @@ pub mod room;
 pub mod settings;
 
 mod admission;
+mod ahead;
 mod asking;
 mod clock;
 mod command;

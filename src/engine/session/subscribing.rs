@@ -145,6 +145,9 @@ impl<S: Socket> Shard<S> {
             joining.push(Joining { number: subscription, serial, start, joined: None });
             return Entering::Waits;
         }
+        if self.wait_if_ahead(room_number, Joining { number: subscription, serial, start, joined: None }).is_none() {
+            return Entering::Waits;
+        }
         if origin != Origin::Connect {
             self.subscribed(subscription);
         }
