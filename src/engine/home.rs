@@ -382,6 +382,8 @@ impl Homes {
         match ask {
             Ask::Published => Answer::Published,
             Ask::History(query) => Answer::History(self.history(room_id, &query)),
+            Ask::Presence => Answer::Presence(None),
+            Ask::PresenceStats => Answer::PresenceStats(None),
             Ask::Forget => {
                 self.forget(room_id, outbox);
                 Answer::Forgotten
@@ -528,7 +530,7 @@ impl HomeRoom {
                     (self.room.name.as_str(), self.epoch, self.offset, payload.bytes());
                 let (tags, info) = (tags.map(|it| &**it), info.map(|it| &**it));
                 let keeps = self.kept.is_some();
-                let publication = Encodable { room, epoch, offset, kind, payload, tags, info, keeps };
+                let publication = Encodable { room, epoch, offset, kind, payload, tags, info, time_ms: 0, keeps };
                 feed.encode(frames, &publication, compressor);
             }
             entries.push(Entry { end: frames.len() as u64, published, publisher });
@@ -552,6 +554,7 @@ impl HomeRoom {
                 payload,
                 tags: tags.as_deref(),
                 info: info.as_deref(),
+                time_ms: 0,
                 keeps: true,
             };
             let coding = if bytes_left > COMPRESSED_ON_ENTRY_BYTES_MAX { Coding::Plain } else { feed.coding };

@@ -5,6 +5,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::room::RoomName;
 use crate::protocol::deflate::{Compression, Level, WindowBits};
 
 /// Everything that the engine is started with.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Compression.
     pub deflate: Deflate,
+    /// Connections that are in many rooms at once.
+    pub sessions: SessionSettings,
     /// Settings of every room that no pattern names.
     pub room: RoomSettings,
     /// Settings by room name; the first pattern that matches a name decides.
@@ -105,6 +108,19 @@ pub enum DeflateMode {
     On,
 }
 
+/// Connections that speak the centrifuge protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Rooms that one connection may be in. More: error 106.
+    pub subscriptions_max: usize,
+    /// How long a connection may take to say `connect`. Longer: close 3502.
+    pub connect_time_max: Duration,
+    /// Bytes of answers that a connection may leave unread. More: close 3008.
+    pub unsent_bytes_max: usize,
+    /// Rooms that every connection is in from the beginning, by the server's will.
+    pub rooms: Vec<RoomName>,
+}
+
 /// How one room behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomSettings {
@@ -129,6 +145,8 @@ pub struct RoomSettings {
     pub history_bytes_max: usize,
     /// How long the room keeps a publication.
     pub history_age_max: Duration,
+    /// What a session that comes back gets of a room that keeps publications.
+    pub recovery: Recovery,
 }
 
 /// Settings for all rooms whose name matches a pattern.
@@ -138,6 +156,16 @@ pub struct RoomClass {
     pub pattern: String,
     /// The settings of these rooms.
     pub settings: RoomSettings,
+}
+
+/// What a session that comes back gets of a room that keeps publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// Everything that it missed.
+    #[default]
+    Stream,
+    /// The newest publication, if it has not seen that (prices); whoever comes for the first time gets it as well.
+    Cache,
 }
 
 /// What happens to a member whose cursor falls behind the room's window.
@@ -180,6 +208,7 @@ impl Default for Settings {
             limits: Limits::default(),
             heartbeat: Heartbeat::default(),
             deflate: Deflate::default(),
+            sessions: SessionSettings::default(),
             room: RoomSettings::default(),
             rooms: Vec::new(),
         }
@@ -235,6 +264,17 @@ impl Deflate {
     }
 }
 
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            subscriptions_max: 128,
+            connect_time_max: Duration::from_secs(10),
+            unsent_bytes_max: 1 << 20,
+            rooms: Vec::new(),
+        }
+    }
+}
+
 impl Default for RoomSettings {
     fn default() -> Self {
         Self {
@@ -248,6 +288,7 @@ impl Default for RoomSettings {
             history_count_max: 0,
             history_bytes_max: 1 << 20,
             history_age_max: Duration::from_secs(5 * 60),
+            recovery: Recovery::Stream,
         }
     }
 }

@@ -11,15 +11,19 @@ use percent_encoding::percent_decode_str;
 use sha1::{Digest as _, Sha1};
 use shardcast::engine::room::RoomName;
 use shardcast::engine::settings::Echo;
-use shardcast::engine::{Encoding, Membership};
+use shardcast::engine::{Encoding, Identity, Membership, Purpose, SessionTerms, Transport};
 use shardcast::protocol::deflate::{Agreed, WindowBits, negotiate};
 use shardcast::protocol::v1;
 
+use super::front_door::Reach;
 use super::query;
 use crate::server::config::AllowedOrigins;
 
 /// What a path of raw rooms begins with.
 pub(crate) const WS_PREFIX: &str = "/ws/";
+
+/// Where sessions connect by WebSocket.
+pub(crate) const SESSION_PATH: &str = "/connection/websocket";
 
 /// What a request's head turned out to be.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub(crate) enum Head {
 /// A good handshake.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) membership: Membership,
+    pub(crate) purpose: Purpose,
     pub(crate) deflate: Option<Agreed>,
     pub(crate) answer: Vec<u8>,
     /// Where the head ends.
@@ -89,6 +93,7 @@ pub(crate) struct HeadLimits {
 pub(crate) struct Terms<'t> {
     pub(crate) limits: HeadLimits,
     pub(crate) origins: &'t AllowedOrigins,
+    pub(crate) reach: Reach,
     /// The window that frames are compressed with; `None`: compression is not agreed to.
     pub(crate) deflate: Option<WindowBits>,
 }
@@ -116,11 +121,12 @@ pub(crate) fn judge(bytes: &[u8], terms: Terms<'_>) -> Head {
         Err(error) => return Head::Refused(Refusal::new(400, format!("not an HTTP request: {error}"))),
     };
     let (authority, target) = split_target(request.path.unwrap_or_default());
-    if !target.starts_with(WS_PREFIX) {
+    let path = target.split('?').next().unwrap_or_default();
+    if !path.starts_with(WS_PREFIX) && path != SESSION_PATH {
         return Head::Http;
     }
-    match accept(&request, authority, target, terms) {
-        Ok((membership, deflate, answer)) => Head::Accepted(Accepted { membership, deflate, answer, len_bytes }),
+    match accept(&request, (authority, target), terms) {
+        Ok((purpose, deflate, answer)) => Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }),
         Err(refusal) => Head::Refused(refusal),
     }
 }
@@ -140,10 +146,9 @@ fn split_target(target: &str) -> (Option<&str>, &str) {
 
 fn accept(
     request: &httparse::Request<'_, '_>,
-    authority: Option<&str>,
-    target: &str,
+    (authority, target): (Option<&str>, &str),
     terms: Terms<'_>,
-) -> Result<(Membership, Option<Agreed>, Vec<u8>), Refusal> {
+) -> Result<(Purpose, Option<Agreed>, Vec<u8>), Refusal> {
     if request.method != Some("GET") {
         return Err(Refusal::new(405, "a room is joined with GET and published into with POST /rooms/ROOM"));
     }
@@ -177,12 +182,47 @@ fn accept(
         return Err(Refusal::new(403, "this Origin may not connect: allowed_origins does not list it"));
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let room = room_name(&path[WS_PREFIX.len()..])?;
+    let (purpose, protocol) = match path.strip_prefix(WS_PREFIX) {
+        Some(room) => member(room, query, &fields)?,
+        None => session(query, &fields, terms.reach)?,
+    };
+    let deflate = terms.deflate.and_then(|window| negotiate(fields.texts("Sec-WebSocket-Extensions"), window));
+    Ok((purpose, deflate, answer(key, protocol, deflate)))
+}
+
+/// A member of one room, and the subprotocol that it speaks.
+fn member(room: &str, query: &str, fields: &Fields<'_>) -> Result<(Purpose, Option<&'static str>), Refusal> {
+    let room = room_name(room)?;
     let speaks_v1 = fields.has_token("Sec-WebSocket-Protocol", v1::SUBPROTOCOL)?;
     let (encoding, protocol) = if speaks_v1 { (Encoding::V1, Some(v1::SUBPROTOCOL)) } else { (Encoding::Raw, None) };
     let membership = Membership { room, encoding, start: query::start(query)?, echo: echo(query)? };
-    let deflate = terms.deflate.and_then(|window| negotiate(fields.texts("Sec-WebSocket-Extensions"), window));
-    Ok((membership, deflate, answer(key, protocol, deflate)))
+    Ok((membership.into(), protocol))
+}
+
+/// A session, and the subprotocol that it speaks. Stock clients ask for none when they speak JSON.
+fn session(query: &str, fields: &Fields<'_>, reach: Reach) -> Result<(Purpose, Option<&'static str>), Refusal> {
+    const JSON: &str = "centrifuge-json";
+    let protocol = fields.has_token("Sec-WebSocket-Protocol", JSON)?.then_some(JSON);
+    let offers_others = fields.has("Sec-WebSocket-Protocol") && protocol.is_none();
+    let asks_protobuf = ["format", "cf_protocol"].iter().any(|name| query::value(query, name) == Some("protobuf"));
+    if offers_others || asks_protobuf {
+        return Err(Refusal::new(400, "sessions speak centrifuge-json only"));
+    }
+    let (transport, identity) = (Transport::WebSocket, identity(query, reach)?);
+    Ok((SessionTerms { transport, identity, commands: Vec::new() }.into(), protocol))
+}
+
+/// Who a client is. Until it has to prove it, it may call itself something on loopback listeners only: `name=NAME`.
+pub(crate) fn identity(query: &str, reach: Reach) -> Result<Identity, Refusal> {
+    const NAME_BYTES_MAX: usize = 64;
+    let Some(name) = query::decoded(query, "name")?.filter(|_| reach == Reach::Loopback) else {
+        return Ok(Identity::default());
+    };
+    if RoomName::new(&name).is_err() || name.len() > NAME_BYTES_MAX {
+        let reason = format!("name has 1 to {NAME_BYTES_MAX} bytes of a room name's alphabet");
+        return Err(Refusal::new(400, reason));
+    }
+    Ok(Identity { user: name.into(), info: None })
 }
 
 /// The room that a path segment names.
@@ -275,7 +315,7 @@ mod tests {
 
     fn judged(request: &str) -> Head {
         let origins = AllowedOrigins::Listed(Vec::new());
-        judge(request.as_bytes(), Terms { limits: LIMITS, origins: &origins, deflate: None })
+        judge(request.as_bytes(), Terms { limits: LIMITS, origins: &origins, reach: Reach::Loopback, deflate: None })
     }
 
     fn status(request: &str) -> u16 {
@@ -289,10 +329,11 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc() {
-        let Head::Accepted(Accepted { membership, deflate: None, answer, len_bytes }) = judged(&format!("{GOOD}rest"))
+        let Head::Accepted(Accepted { purpose, deflate: None, answer, len_bytes }) = judged(&format!("{GOOD}rest"))
         else {
             panic!("refused")
         };
+        let Purpose::Member(membership) = purpose else { panic!("not a member") };
         assert_eq!((membership.room.as_str(), membership.echo, len_bytes), ("chat", Echo::On, GOOD.len()));
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{answer}");
@@ -349,7 +390,10 @@ mod tests {
         let agreed = |field: &str, deflate: Option<WindowBits>| {
             let request = GOOD.replace("Host:", &format!("{field}Host:"));
             let origins = AllowedOrigins::Listed(Vec::new());
-            match judge(request.as_bytes(), Terms { limits: LIMITS, origins: &origins, deflate }) {
+            match judge(
+                request.as_bytes(),
+                Terms { limits: LIMITS, origins: &origins, reach: Reach::Loopback, deflate },
+            ) {
                 Head::Accepted(Accepted { answer, deflate, .. }) => {
                     let answer = String::from_utf8(answer).unwrap();
                     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
