@@ -19,7 +19,7 @@ fn json(number: usize) -> String {
     let mut json = String::from("[");
     for item in 0..20 {
         write!(json, r#"{{"item":{item},"number":{number},"what":"something of it","price":{}}},"#, item * number)
-            .unwrap();
+            .expect("a string takes text");
     }
     json.push_str("null]");
     json

@@ -83,8 +83,8 @@ pub struct Heartbeat {
     pub silence_max: Duration,
 }
 
-/// Compression of WebSocket messages (permessage-deflate, RFC 7692). A publication is compressed once, for all members that
-/// agreed on it; nobody's context is taken over from message to message.
+/// Compression of WebSocket messages (permessage-deflate, RFC 7692). A publication is compressed once, for all members
+/// that agreed on it; nobody's context is taken over from message to message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deflate {
     /// Whether it is agreed to where a client offers it.

@@ -41,8 +41,8 @@ pub fn encode_message_parts(out: &mut Vec<u8>, kind: MessageKind, head: &[u8], t
     encode_data(out, first(kind), head, tail);
 }
 
-/// Appends a message as one frame whose payload is compressed already ([`Deflater`](crate::protocol::deflate::Deflater)),
-/// for connections that agreed on it.
+/// Appends a message as one frame whose payload is compressed already, by a
+/// [`Deflater`](crate::protocol::deflate::Deflater), for connections that agreed on it.
 pub fn encode_deflated(out: &mut Vec<u8>, kind: MessageKind, compressed: &[u8]) {
     encode_data(out, RSV1 | first(kind), &[], compressed);
 }

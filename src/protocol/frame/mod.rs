@@ -3,8 +3,8 @@
 //! [`decode`] turns bytes of a client into calls of a [`Sink`]; the `encode_…` functions append frames to a buffer. A
 //! frame that lies wholly in what was read is decoded where it lies; only what a read has cut is kept, in an
 //! [`Unfinished`]. Of extensions, only the frames of permessage-deflate are known: a sink that says so is handed
-//! compressed messages as they came ([`deflate`](super::deflate) inflates them); else a reserved bit is an error. Pacing,
-//! deadlines and the answer to a ping or a close frame are the caller's.
+//! compressed messages as they came ([`deflate`](super::deflate) inflates them); else a reserved bit is an error.
+//! Pacing, deadlines and the answer to a ping or a close frame are the caller's.
 
 mod close;
 mod decode;
