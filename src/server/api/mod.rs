@@ -77,6 +77,8 @@ pub(crate) async fn serve(request: Request<Incoming>, reach: Reach, door: &Door)
         return Ok(answer(StatusCode::OK, JSON, replies.into()));
     };
     match call::perform(door, &method, body).await {
+        // Alone among the methods, it has no envelope.
+        Ok(replies) if method == "batch" => Ok(answer(StatusCode::OK, JSON, replies.into())),
         Ok(result) => Ok(answer(StatusCode::OK, JSON, wrapped("result", &result).into())),
         Err(Failure::Error(error)) if errors == ErrorMode::Status => {
             Ok(answer(status_of(&error), JSON, call::error_json(&error).into()))
