@@ -50,6 +50,7 @@ mod simulation;
 mod slab;
 mod socket;
 mod thread;
+mod users;
 mod window;
 
 pub use admission::{AdmissionError, Permit};

@@ -269,6 +269,9 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(count).ok();
                 }
+                Command::Users(state, reply) => {
+                    reply.send(self.users(&state)).ok();
+                }
                 Command::Probe(reply) => self.probe(&reply),
                 Command::Snapshot(reply) => {
                     reply.send(Box::new(self.snapshot())).ok();
@@ -382,6 +385,7 @@ impl<S: Socket> Shard<S> {
             counts: self.counts.clone(),
             latencies: self.latencies.clone(),
             connections: self.connections.len(),
+            subscriptions: self.subscriptions.len(),
             rooms: self.rooms.len(),
             homes: self.homes.len(),
             blocked_members,
