@@ -392,7 +392,6 @@ impl<S: Socket> Shard<S> {
             lag_bytes_max,
             window_bytes,
             history_bytes: self.homes.kept_bytes() as u64,
-            subscriptions: self.subscriptions.len(),
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
     }
