@@ -1,9 +1,7 @@
-//! HTTP: publishing, health, metrics, the demo page. hyper does the protocol, this file the routes.
+//! HTTP: publishing, streams, health, metrics, the demo page. hyper does the protocol, this file the routes.
 
 use std::convert::Infallible;
-use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,13 +11,15 @@ use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use shardcast::engine::{Permit, PublishError};
+use shardcast::engine::{Adoption, Permit, PublishError};
 use shardcast::protocol::frame::MessageKind;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::front_door::{Door, Reach};
+use super::cross_origin::Page;
+use super::front_door::{Door, Reach, join};
 use super::handshake::{Refusal, WS_PREFIX, room_name};
+use super::streams::{self, Outcome};
+use super::takeover::{Rewound, Stream, WayOut, drive};
 use super::{metrics, page};
 
 /// How long a connection may be silent between two requests. (Of the first one, the head comes within
@@ -41,12 +41,17 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
     // Whoever asks and never reads is given up like a member; refused by the kernel, the heartbeat of TCP has to do.
     let patience = door.config.engine.limits.unacknowledged_time_max;
     socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(patience)).ok();
-    let io = TokioIo::new(Rewound { read: Bytes::from(read), stream });
+    let rewound = Rewound::new(read, stream);
+    let (is_blocked, way_out) = (rewound.is_blocked(), WayOut::default());
+    let service = {
+        let (door, way_out) = (door.clone(), way_out.clone());
+        service_fn(move |request| {
+            let (door, way_out) = (door.clone(), way_out.clone());
+            let answer = async move { Ok::<_, Infallible>(respond(request, reach, &door, &way_out).await) };
+            Box::pin(answer) as Pin<Box<dyn Future<Output = _> + Send>>
+        })
+    };
     let handshake = door.config.handshake;
-    let service = service_fn(move |request| {
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(respond(request, reach, &door).await) }
-    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         // A client that has sent its request may say so (`nc -N`) and still wants its answer.
@@ -54,18 +59,37 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
         .header_read_timeout(KEEP_ALIVE)
         .max_headers(handshake.header_fields_max)
         .max_buf_size(handshake.header_bytes_max.max(8 << 10))
-        .serve_connection(io, service);
-    // An error is the client's: it went away, or broke HTTP and was answered by hyper.
-    connection.await.ok();
-    drop(permit);
+        .serve_connection(TokioIo::new(rewound), service);
+    let Some((stream, Stream { purpose, head })) = drive(connection, &is_blocked, &way_out).await else { return };
+    let Ok(stream) = stream.into_std() else { return };
+    join(&door, Adoption { stream, unread: Vec::new(), greeting: head, purpose }, permit).await;
 }
 
-async fn respond(request: Request<Incoming>, reach: Reach, door: &Door) -> Answer {
-    let mut answer = route(request, reach, door).await.unwrap_or_else(|refusal| refused(&refusal));
+async fn respond(request: Request<Incoming>, reach: Reach, door: &Door, way_out: &WayOut) -> Answer {
+    let mut answer = if streams::is_stream(request.uri().path()) {
+        for_pages(request, reach, door, way_out).await
+    } else {
+        route(request, reach, door).await.unwrap_or_else(|refusal| refused(&refusal))
+    };
     if door.is_draining() {
         // A kept connection ends with its next answer, not at once: it is how a load balancer learns of the drain.
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    answer
+}
+
+/// What pages of other origins may ask for as well.
+async fn for_pages(request: Request<Incoming>, reach: Reach, door: &Door, way_out: &WayOut) -> Answer {
+    let page = match Page::of(&request, door) {
+        Ok(page) => page,
+        Err(refusal) => return refused(&refusal),
+    };
+    let mut answer = match streams::respond(request, &page, reach, door).await {
+        Ok(Outcome::Stream(stream)) => match way_out.leave(stream).await {},
+        Ok(Outcome::Answer(answer)) => answer,
+        Err(refusal) => refused(&refusal),
+    };
+    page.may_read(&mut answer);
     answer
 }
 
@@ -101,23 +125,36 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
         return Err(Refusal::new(503, "the server is restarting"));
     }
     let limit = door.config.engine.limits.message_bytes_max;
-    let too_long = || Refusal::new(413, format!("message too long, limits.message_bytes_max is {limit}"));
-    let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(request.into_body(), limit).collect()).await;
-    let payload = match body {
-        Err(_) => return Err(Refusal::new(408, "the body did not come in time")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_long()),
-        Ok(Err(_)) => return Err(Refusal::new(400, "the body ended early")),
-        Ok(Ok(body)) => body.to_bytes(),
-    };
+    let payload = body(request, limit).await.map_err(|refusal| match refusal.status {
+        413 => too_long(limit),
+        _ => refusal,
+    })?;
     match door.engine.publish(&room, kind, payload).await {
         Ok(published) => {
             let epoch = published.epoch.map(|epoch| format!(",\"epoch\":\"{epoch}\"")).unwrap_or_default();
             let body = format!("{{\"offset\":{},\"members\":{}{epoch}}}\n", published.offset, published.members);
             Ok(answer(StatusCode::OK, "application/json", body.into()))
         }
-        Err(PublishError::TooLong { .. }) => Err(too_long()),
+        Err(PublishError::TooLong { .. }) => Err(too_long(limit)),
         Err(error @ PublishError::NotUtf8 { .. }) => Err(Refusal::new(400, error.to_string())),
         Err(error) => Err(Refusal::new(503, error.to_string())),
+    }
+}
+
+fn too_long(limit: usize) -> Refusal {
+    Refusal::new(413, format!("message too long, limits.message_bytes_max is {limit}"))
+}
+
+/// A request's body, of at most `limit` bytes.
+pub(crate) async fn body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Refusal> {
+    let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(request.into_body(), limit).collect()).await;
+    match body {
+        Err(_) => Err(Refusal::new(408, "the body did not come in time")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Refusal::new(413, format!("body of more than {limit} bytes")))
+        }
+        Ok(Err(_)) => Err(Refusal::new(400, "the body ended early")),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
     }
 }
 
@@ -203,39 +240,4 @@ fn refused(refusal: &Refusal) -> Answer {
         _ => {}
     }
     answer
-}
-
-/// A stream that first gives again what was read from it.
-struct Rewound {
-    read: Bytes,
-    stream: TcpStream,
-}
-
-impl AsyncRead for Rewound {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.read.is_empty() {
-            let len = self.read.len().min(buffer.remaining());
-            buffer.put_slice(&self.read.split_to(len));
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

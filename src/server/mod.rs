@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod cli;
 pub(crate) mod config;
+mod cross_origin;
 mod front_door;
 mod handshake;
 mod http;
@@ -13,3 +14,5 @@ mod page;
 mod query;
 mod serve;
 mod spare_file;
+mod streams;
+mod takeover;
