@@ -4,6 +4,8 @@
 //! once for each feed in use, and passes it to the shards that have members. One writer per room gives one order, without
 //! a lock. What came during one turn goes out as one chunk per feed.
 
+mod waiting;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use super::position::{Epoch, Position};
 use super::settings::RoomSettings;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, MessageKind};
+use waiting::{Waiting, Waits};
 
 /// To a home: what one shard's connections published during one turn.
 #[derive(Debug, Default)]
@@ -187,6 +190,7 @@ pub(crate) struct Homes {
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
     /// What the rooms here may still keep, bytes.
     kept_bytes_left: usize,
+    waits: Waits,
 }
 
 #[derive(Debug)]
@@ -200,6 +204,8 @@ struct HomeRoom {
     feeds: Vec<HomeFeed>,
     /// `None`: the room has no history.
     kept: Option<Box<Kept>>,
+    /// `None`: nobody waits for what is published next.
+    waiting: Option<Box<Waiting>>,
 }
 
 /// Those who get the same bytes, and the bytes of this turn.
@@ -231,6 +237,7 @@ impl Homes {
             next_epoch: seed,
             expiries: BinaryHeap::new(),
             kept_bytes_left: kept_bytes_max,
+            waits: Waits::default(),
         }
     }
 
@@ -253,6 +260,8 @@ impl Homes {
         let published = room.number(message);
         if room.kept.is_some() {
             self.keep(to, message);
+        } else if let Some(waiting) = &mut room.waiting {
+            waiting.fresh.push(record(room.offset, message, self.unix));
         }
         Some(published)
     }
@@ -273,14 +282,7 @@ impl Homes {
     fn keep(&mut self, id: u64, message: &Message<'_>) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(kept) = &mut room.kept else { return };
-        let record = Record {
-            offset: room.offset,
-            kind: message.kind,
-            payload: message.payload.to_shared(),
-            time_ms: self.unix.milliseconds_at(message.published),
-            tags: message.tags.cloned(),
-            info: message.info.cloned(),
-        };
+        let record = record(room.offset, message, self.unix);
         let before = kept.log.bytes();
         if kept.log.is_empty() {
             self.directory.hold_more(&room.room);
@@ -297,8 +299,9 @@ impl Homes {
         }
     }
 
-    /// Lets go of what has been kept for long enough.
+    /// Lets go of what has been kept for long enough, and answers those who have waited for long enough.
     pub(crate) fn expire(&mut self, now: Nanos, outbox: &mut Outbox) {
+        self.end_waits(now);
         while let Some(Reverse((at, id))) = self.expiries.peek().copied() {
             if at > now {
                 return;
@@ -353,7 +356,8 @@ impl Homes {
 
     /// When [`Homes::expire`] has something to do.
     pub(crate) fn next_expiry(&self) -> Option<Nanos> {
-        self.expiries.peek().map(|Reverse((at, _))| *at)
+        let kept = self.expiries.peek().map(|Reverse((at, _))| *at);
+        [kept, self.next_wait_end()].into_iter().flatten().min()
     }
 
     /// Sends a mark back, behind what was published until now.
@@ -430,7 +434,9 @@ impl Homes {
 
     /// Forgets a room that nobody is in and that keeps nothing.
     fn remove_unused(&mut self, room_id: u64) {
-        let unused = |room: &HomeRoom| room.feeds.is_empty() && room.kept.as_ref().is_none_or(|it| it.log.is_empty());
+        let unused = |room: &HomeRoom| {
+            room.feeds.is_empty() && room.waiting.is_none() && room.kept.as_ref().is_none_or(|it| it.log.is_empty())
+        };
         if self.rooms.get(&room_id).is_some_and(unused) {
             self.rooms.remove(&room_id);
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
@@ -444,6 +450,7 @@ impl Homes {
         while let Some(room_id) = self.unsent.pop() {
             self.flush_room(room_id, outbox);
         }
+        self.forget_left();
     }
 
     fn flush_room(&mut self, room_id: u64, outbox: &mut Outbox) {
@@ -465,6 +472,19 @@ impl Homes {
                 outbox.deliver_chunk(shard, Chunk { number, room_id, first_offset, frames, entries, kept_from });
             }
         }
+        self.tell_waiting(room_id);
+    }
+}
+
+/// A message that was just numbered, to be kept.
+fn record(offset: u64, message: &Message<'_>, unix: Unix) -> Record {
+    Record {
+        offset,
+        kind: message.kind,
+        payload: message.payload.to_shared(),
+        time_ms: unix.milliseconds_at(message.published),
+        tags: message.tags.cloned(),
+        info: message.info.cloned(),
     }
 }
 
@@ -492,7 +512,7 @@ impl HomeRoom {
     fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
         let kept = Kept { log: Log::default(), settings: settings.clone(), expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept }
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, waiting: None }
     }
 
     const fn position(&self) -> Position {

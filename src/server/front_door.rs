@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::config::Config;
 use super::handshake::{Accepted, Head, HeadLimits, Refusal, judge};
 use super::http;
+use super::long_poll::Polls;
 
 /// Bytes that a request's head usually needs.
 const HEAD_BYTES_USUAL: usize = 1_024;
@@ -46,6 +47,7 @@ pub(crate) struct Door {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<Config>,
     pub(crate) counts: Arc<DoorCounts>,
+    pub(crate) polls: Polls,
     /// True once the server has begun to end.
     pub(crate) draining: watch::Receiver<bool>,
 }

@@ -20,7 +20,10 @@ use super::front_door::{Door, Reach, join};
 use super::handshake::{Refusal, WS_PREFIX, room_name};
 use super::streams::{self, Outcome};
 use super::takeover::{Rewound, Stream, WayOut, drive};
-use super::{metrics, page};
+use super::{long_poll, metrics, page};
+
+/// What the path of a room begins with, for requests that do not stay.
+const ROOMS_PREFIX: &str = "/rooms/";
 
 /// How long a connection may be silent between two requests. (Of the first one, the head comes within
 /// `handshake.timeout`.)
@@ -66,7 +69,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
 }
 
 async fn respond(request: Request<Incoming>, reach: Reach, door: &Door, way_out: &WayOut) -> Answer {
-    let mut answer = if streams::is_stream(request.uri().path()) {
+    let mut answer = if streams::is_stream(request.uri().path()) || polled_room(&request).is_some() {
         for_pages(request, reach, door, way_out).await
     } else {
         route(request, reach, door).await.unwrap_or_else(|refusal| refused(&refusal))
@@ -84,13 +87,28 @@ async fn for_pages(request: Request<Incoming>, reach: Reach, door: &Door, way_ou
         Ok(page) => page,
         Err(refusal) => return refused(&refusal),
     };
-    let mut answer = match streams::respond(request, &page, reach, door).await {
-        Ok(Outcome::Stream(stream)) => match way_out.leave(stream).await {},
-        Ok(Outcome::Answer(answer)) => answer,
-        Err(refusal) => refused(&refusal),
+    let answered = match polled_room(&request) {
+        Some(room) => long_poll::respond(&request, room, door).await.map(|(answer, polling)| {
+            if door.is_draining() {
+                way_out.keep(polling);
+            }
+            answer
+        }),
+        None => match streams::respond(request, &page, reach, door).await {
+            Ok(Outcome::Stream(stream)) => match way_out.leave(stream).await {},
+            Ok(Outcome::Answer(answer)) => Ok(answer),
+            Err(refusal) => Err(refusal),
+        },
     };
+    let mut answer = answered.unwrap_or_else(|refusal| refused(&refusal));
     page.may_read(&mut answer);
     answer
+}
+
+/// The room whose messages a request asks for.
+fn polled_room(request: &Request<Incoming>) -> Option<&str> {
+    let room = request.uri().path().strip_prefix(ROOMS_PREFIX)?.strip_suffix(long_poll::SUFFIX)?;
+    (request.method() == Method::GET).then_some(room)
 }
 
 async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<Answer, Refusal> {
@@ -103,7 +121,7 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
         _ if path.starts_with(WS_PREFIX) => {
             Err(Refusal::new(426, "a WebSocket handshake is the first request of its connection"))
         }
-        _ => match path.strip_prefix("/rooms/") {
+        _ => match path.strip_prefix(ROOMS_PREFIX) {
             Some(room) if request.method() == Method::POST => publish(request, room, reach, door).await,
             Some(_) => Err(Refusal::new(405, "a room is published into with POST, joined at /ws/ROOM")),
             None if read => page::file(&path).ok_or_else(not_found),

@@ -8,6 +8,7 @@ mod front_door;
 mod handshake;
 mod http;
 mod logging;
+mod long_poll;
 mod machine;
 mod metrics;
 mod page;

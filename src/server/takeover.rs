@@ -10,7 +10,7 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use shardcast::engine::Purpose;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::long_poll::Polling;
+
 /// What a socket is to become.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -33,17 +35,34 @@ pub(crate) struct Stream {
 
 /// Where a request's service puts it down. One per connection.
 #[derive(Clone, Default)]
-pub(crate) struct WayOut(Arc<Mutex<Option<Stream>>>);
+pub(crate) struct WayOut(Arc<Mutex<Left>>);
+
+/// What requests have left with their connection.
+#[derive(Default)]
+struct Left {
+    stream: Option<Stream>,
+    /// The server waits with its end for the end of the connection.
+    poll: Option<Polling>,
+}
 
 impl WayOut {
     /// Leaves hyper. What comes next is not up to the service any more.
     pub(crate) async fn leave(&self, stream: Stream) -> Infallible {
-        *self.0.lock().expect("nobody panics while holding it") = Some(stream);
+        self.left().stream = Some(stream);
         pending().await
     }
 
+    /// Keeps a poll that was answered until the connection has ended.
+    pub(crate) fn keep(&self, poll: Polling) {
+        self.left().poll = Some(poll);
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().expect("nobody panics while holding it")
+    }
+
     fn take(&self) -> Option<Stream> {
-        self.0.lock().expect("nobody panics while holding it").take()
+        self.left().stream.take()
     }
 }
 
