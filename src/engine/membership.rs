@@ -11,7 +11,7 @@ use super::directory::Room;
 use super::feed::Feed;
 use super::home::{Entered, Entrant, ToShard};
 use super::metrics::Counter;
-use super::position::{Began, Position, Start};
+use super::position::{Began, Position};
 use super::ring::{Joining, LocalRoom, Warmth};
 use super::session::{Session, SessionTerms, Transport};
 use super::settings::Echo;
@@ -20,7 +20,8 @@ use super::shard::Shard;
 use super::simulation::Planted;
 use super::socket::Socket;
 use crate::protocol::chunk;
-use crate::protocol::frame::{self, CloseCode};
+use crate::protocol::deflate::Agreed;
+use crate::protocol::frame::{self, CloseCode, Coding};
 
 /// Why and how this side closes a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +53,13 @@ struct Opening<S> {
     permit: Permit,
     greeting: Vec<u8>,
     unread: Vec<u8>,
+    deflate: Option<Agreed>,
 }
 
 impl<S: Socket> Shard<S> {
     /// Takes a connection for life. It becomes a member at once, or when the room's home knows this shard.
     pub(crate) fn accept(&mut self, join: Join<S>) {
-        let Join { mut socket, role, permit, greeting, unread, joined } = join;
+        let Join { mut socket, role, permit, greeting, unread, deflate, joined } = join;
         let expected = self.connections.next_number();
         if socket.register(&self.poller, expected).is_err() {
             self.counts.add(Counter::ClosedPoller, 1);
@@ -69,11 +71,12 @@ impl<S: Socket> Shard<S> {
         let (room, encoding, start, echo) = match role {
             Role::Member { room, encoding, start, echo } => (room, encoding, start, echo),
             Role::Session(terms) => {
-                let opening = Opening { socket, permit, greeting, unread };
+                let opening = Opening { socket, permit, greeting, unread, deflate };
                 return self.open_session(opening, terms, joined);
             }
         };
-        let room_number = self.local_room(&room, Feed::publications(encoding));
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        let room_number = self.local_room(&room, Feed::publications(encoding, coding));
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut connection = Connection {
             socket,
@@ -99,20 +102,24 @@ impl<S: Socket> Shard<S> {
             let extra = connection.extra();
             (extra.direct, extra.unread) = (greeting, unread);
         }
+        if deflate.is_some() {
+            connection.flags.set(Flags::DEFLATE);
+        }
         let number = self.connections.insert(connection);
         debug_assert_eq!(number, expected, "the poller was told the number that the connection got");
         self.schedule_heartbeat(number);
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         local.holders += 1;
+        let newcomer = Joining { number, serial: self.next_serial, start, joined };
         match &mut local.joining {
-            Some(joining) => joining.push(Joining { number, serial: self.next_serial, start, joined }),
-            None => self.become_member(number, start, joined),
+            Some(joining) => joining.push(newcomer),
+            None => self.welcome(room_number, newcomer),
         }
     }
 
     /// Takes a connection for life that is in no room yet.
     fn open_session(&mut self, opening: Opening<S>, terms: SessionTerms, joined: Option<oneshot::Sender<()>>) {
-        let Opening { socket, permit, greeting, unread } = opening;
+        let Opening { socket, permit, greeting, unread, deflate } = opening;
         let SessionTerms { transport, identity, commands } = terms;
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut flags = Flags::default();
@@ -120,7 +127,11 @@ impl<S: Socket> Shard<S> {
         if transport != Transport::WebSocket {
             flags.set(Flags::STREAM);
         }
-        let session = Some(Box::new(Session::new(transport, identity)));
+        if deflate.is_some() {
+            flags.set(Flags::DEFLATE);
+        }
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        let session = Some(Box::new(Session::new(transport, coding, identity)));
         let is_unread = !unread.is_empty();
         let extra = Extra { direct: greeting, unread, session, ..Extra::default() };
         let number = self.connections.insert(Connection {
@@ -196,27 +207,30 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
         #[cfg(test)]
         {
-            room.forgets_one = self.planted == Planted::ReplayTooShort;
+            room.planted = self.planted;
         }
         let waiting = room.entered(position, kept.as_ref());
         if room.warmth != Warmth::Cold {
             self.warm.push(member.number);
         }
-        let multiplexed = member.feed.encoding.is_multiplexed();
-        for Joining { number, serial, start, joined } in waiting {
-            if multiplexed {
-                if self.subscriptions.get(number).is_some_and(|it| it.serial == serial) {
-                    self.subscribed(number);
-                }
-                continue;
-            }
-            if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
-                self.become_member(number, start, joined);
+        let is_multiplexed = member.feed.encoding.is_multiplexed();
+        for newcomer in waiting {
+            let Joining { number, serial, .. } = newcomer;
+            let own = |it: &Connection<S>| it.serial == serial && it.state == State::Joining;
+            let is_there = if is_multiplexed {
+                self.subscriptions.get(number).is_some_and(|it| it.serial == serial)
+            } else {
+                self.connections.get(number).is_some_and(own)
+            };
+            if is_there {
+                // It may have come after the home gave its answer, and know more than that says.
+                self.welcome(member.number, newcomer);
             }
         }
     }
 
-    fn become_member(&mut self, number: u32, start: Start, joined: Option<oneshot::Sender<()>>) {
+    pub(crate) fn become_member(&mut self, newcomer: Joining) {
+        let Joining { number, start, joined, .. } = newcomer;
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
         (connection.place, _) = room.add(number);

@@ -18,9 +18,11 @@ pub mod room;
 pub mod settings;
 
 mod admission;
+mod ahead;
 mod asking;
 mod clock;
 mod command;
+mod compressor;
 mod connection;
 mod directory;
 mod drain;

@@ -25,7 +25,7 @@ const WAITERS_BEFORE_LOOK: usize = 64;
 pub(super) struct Waits {
     /// When to look whether somebody's time is over.
     due: BinaryHeap<Reverse<(Nanos, u64)>>,
-    /// Rooms that nobody waits in any more.
+    /// Rooms whose askers have been answered.
     left: Vec<u64>,
     /// The shard drains: nobody waits any more.
     ended: bool,
@@ -129,10 +129,11 @@ impl Homes {
         }
     }
 
-    /// Forgets rooms that were there for those who waited.
-    pub(super) fn forget_left(&mut self) {
+    /// Forgets rooms that were there for those who asked. As with members, a room with a history stays for a while:
+    /// between two polls, nothing is missed.
+    pub(super) fn forget_left(&mut self, now: Nanos) {
         while let Some(id) = self.waits.left.pop() {
-            self.remove_unused(id);
+            self.left(id, now);
         }
     }
 
