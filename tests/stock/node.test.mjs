@@ -269,14 +269,14 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         let last = 0;
         let isPublishing = true;
         const publisher = (async () => {
-          while (isPublishing && last < 900) await server.publish(room, { n: ++last });
+          while (isPublishing) await server.publish(room, { n: ++last });
         })();
         for (const round of numbers(1, 6)) {
           const journal = subscription.journal.mark();
           proxy.cut();
           const subscribed = await subscription.journal.wait(`cut ${round}: back`, "subscribed", { from: journal });
           assert.ok(subscribed.wasRecovering && subscribed.recovered, `cut ${round}: recovered`);
-          await published(subscription, 1, journal);
+          await published(subscription, 40, journal);
         }
         isPublishing = false;
         await publisher;
@@ -439,7 +439,7 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         const one = await member(t, transport, { base: proxy.url });
         const subscription = await one.subscribe(room, { delta: "fossil" });
         const state = Object.fromEntries(numbers(0, 60).map((key) => [`field-${key}-é`, `value of ${key} \u{1f600}`]));
-        const step = (n) => server.publish(room, { ...state, n, [`field-${n % 60}-é`]: `changed by ${n}` });
+        const step = (n) => server.publish(room, { n, ...state, [`field-${n % 60}-é`]: `changed by ${n}` });
         for (const n of numbers(1, 20)) await step(n);
         await published(subscription, 20);
         const journal = subscription.journal.mark();
