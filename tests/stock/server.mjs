@@ -35,6 +35,12 @@ history_bytes_max = "64MiB"
 history_age_max = "5m"
 
 [[rooms]]
+pattern = "deep-*"
+history_count_max = 20000
+history_bytes_max = "64MiB"
+history_age_max = "5m"
+
+[[rooms]]
 pattern = "short-*"
 history_count_max = 5
 history_age_max = "5m"
