@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use shardcast::{Adoption, Echo, Engine, Heartbeat, MessageKind, Published, RoomName, Settings};
+use shardcast::{Adoption, Engine, Heartbeat, Membership, MessageKind, Published, RoomName, Settings};
 use tokio::runtime::Builder;
 
 fn main() {
@@ -43,7 +43,7 @@ fn main() {
     group.bench_function("publish_into_absent", |bencher| {
         bencher.iter(|| {
             for room in &absent {
-                assert_eq!(publish(&engine, room), Published { offset: 1, members: 0 }, "nobody is there");
+                assert_eq!(publish(&engine, room), Published { offset: 1, members: 0, epoch: None }, "nobody is there");
             }
         });
     });
@@ -62,8 +62,7 @@ fn join(engine: &Engine, room: &RoomName) -> TcpStream {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     let client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("somebody listens");
     let (stream, _) = listener.accept().expect("somebody connected");
-    let adoption =
-        Adoption { stream, unread: Vec::new(), greeting: Vec::new(), room: room.clone(), echo: Echo::default() };
+    let adoption = Adoption::new(stream, Membership::raw(room.clone()));
     let permit = engine.admit(None).expect("there may be so many");
     let runtime = Builder::new_current_thread().build().expect("a runtime without timers and I/O needs nothing");
     runtime.block_on(engine.adopt(adoption, permit)).expect("the engine runs");

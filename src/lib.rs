@@ -16,7 +16,8 @@
 //!
 //! let room = RoomName::new("scores")?;
 //! let published = engine.publish(&room, MessageKind::Text, "1:0".into()).await?;
-//! assert_eq!(published, Published { offset: 1, members: 0 }, "nobody is in the room, so it keeps nothing");
+//! let nobody = Published { offset: 1, members: 0, epoch: None };
+//! assert_eq!(published, nobody, "nobody is in the room, and it has no history");
 //! assert_eq!((engine.members(&room), engine.totals().connections), (0, 0));
 //!
 //! // Everybody is told to come back (1012), spread over this time; here is nobody to be told.
@@ -40,13 +41,19 @@ pub use engine::{Engine, StartError};
 
 // Let connections in.
 #[doc(inline)]
-pub use engine::{AdmissionError, Adoption, JoinError, Joins, NotJoined, Permit, RoomsFull};
+pub use engine::{
+    AdmissionError, Adoption, Encoding, JoinError, Joins, Membership, NotJoined, Permit, Purpose, RoomsFull,
+};
 
 // Publish.
 #[doc(inline)]
 pub use engine::room::{ROOM_NAME_BYTES_MAX, RoomName, RoomNameError};
 #[doc(inline)]
-pub use engine::{PublishError, Published};
+pub use engine::{Ended, Publication, PublishError, Published};
+
+// Look back.
+#[doc(inline)]
+pub use engine::{Epoch, History, HistoryQuery, Order, Position, PositionError, Record, Start};
 #[doc(inline)]
 pub use protocol::frame::MessageKind;
 

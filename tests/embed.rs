@@ -16,7 +16,7 @@ use hyper::Request;
 use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use shardcast::{Counter, Drain, Drained, Engine, MessageKind, Published, RoomName, Settings};
+use shardcast::{Counter, Drain, Drained, Engine, MessageKind, RoomName, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -115,7 +115,7 @@ async fn adopted_connections_publish_and_get_publications_until_the_drain() {
         member.expect_text("I am Bob").await;
     }
     let published = engine.publish(&room, MessageKind::Binary, Bytes::from_static(&[0, 255])).await.unwrap();
-    assert_eq!(published, Published { offset: 3, members: 2 });
+    assert_eq!((published.offset, published.members), (3, 2));
     for member in [&mut ann, &mut bob] {
         assert_eq!(member.next().await, (OpCode::Binary, vec![0, 255]));
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use shardcast::{Adoption, Counter, Echo, Engine, Heartbeat, RoomName, Settings};
+use shardcast::{Adoption, Counter, Engine, Heartbeat, Membership, RoomName, Settings};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::audience::Audience;
@@ -30,8 +30,7 @@ impl Sharded {
         let room = RoomName::new("bench").expect("it is a room's name");
         let (audience, near) = Audience::connect(members);
         for stream in near {
-            let adoption =
-                Adoption { stream, unread: Vec::new(), greeting: Vec::new(), room: room.clone(), echo: Echo::On };
+            let adoption = Adoption::new(stream, Membership::raw(room.clone()));
             let permit = engine.admit(None).expect("there may be so many");
             runtime.block_on(engine.adopt(adoption, permit)).expect("the engine runs");
         }

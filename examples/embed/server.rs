@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shardcast::{
-    Adoption, Drain, Drained, Echo, Engine, MessageKind, Permit, PublishError, Published, RoomName, Totals,
+    Adoption, Drain, Drained, Engine, Membership, MessageKind, Permit, PublishError, Published, RoomName, Totals,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval};
@@ -110,8 +110,8 @@ async fn hand_over(
     let upgraded = upgraded.await?.into_inner().into_inner();
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| "hyper was given another kind of stream")?;
     let stream = parts.io.into_inner().into_std()?;
-    let adoption =
-        Adoption { stream, unread: parts.read_buf.to_vec(), greeting: Vec::new(), room, echo: Echo::default() };
+    let unread = parts.read_buf.to_vec();
+    let adoption = Adoption { unread, ..Adoption::new(stream, Membership::raw(room)) };
     engine.adopt(adoption, permit).await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Time, read in one place; everything else is given it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Nanoseconds since the engine started. Monotonic; 584 years fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -26,6 +26,25 @@ impl Nanos {
 /// `duration` in nanoseconds, at most the end of time.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The calendar, as far as it is known: the time of the engine's start, so that nobody has to read a second clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unix {
+    start_ms: u64,
+}
+
+impl Unix {
+    /// The time now is the engine's time 0.
+    pub(crate) fn start() -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { start_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) const fn milliseconds_at(self, time: Nanos) -> u64 {
+        self.start_ms + time.0 / 1_000_000
+    }
 }
 
 /// The one reader of the machine's clock in the engine.

@@ -7,8 +7,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::admission::Permit;
+use super::asking::{Answer, Ask};
 use super::directory::Room;
+use super::feed::Encoding;
+use super::home::Held;
 use super::metrics::Snapshot;
+use super::position::{Epoch, Start};
 use super::settings::Echo;
 use crate::protocol::frame::MessageKind;
 
@@ -18,7 +22,9 @@ pub(crate) enum Command<S> {
     /// Take this connection, for life.
     Join(Box<Join<S>>),
     /// Publish into a room whose home this shard is.
-    Publish { room: Arc<Room>, kind: MessageKind, payload: Bytes, reply: oneshot::Sender<Published> },
+    Publish { room: Arc<Room>, held: Held, publication: Publication, reply: oneshot::Sender<Published> },
+    /// Say what the home of this room knows.
+    Ask { room: Arc<Room>, ask: Ask, reply: oneshot::Sender<Answer> },
     /// As a home, send something through every shard; each answers with its number.
     Probe(mpsc::Sender<usize>),
     /// Say how things stand.
@@ -31,25 +37,59 @@ pub(crate) enum Command<S> {
 #[derive(Debug)]
 pub(crate) struct Join<S> {
     pub(crate) socket: S,
-    /// Counted as a member already: [`super::directory::Directory::join`].
-    pub(crate) room: Arc<Room>,
+    pub(crate) role: Role,
     pub(crate) permit: Permit,
     /// What the client gets once it is a member: the answer to its handshake.
     pub(crate) greeting: Vec<u8>,
     /// What came behind the handshake.
     pub(crate) unread: Vec<u8>,
-    pub(crate) echo: Echo,
     /// Told when it is a member; dropped if it does not become one.
     pub(crate) joined: Option<oneshot::Sender<()>>,
+}
+
+/// What a connection is on its shard.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Of one room, counted as its member already: [`super::directory::Directory::join`].
+    Member { room: Arc<Room>, encoding: Encoding, start: Start, echo: Echo },
+}
+
+/// What is published from outside: by the API, a broker, or the engine's user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Whether the payload is text.
+    pub kind: MessageKind,
+    /// What members get.
+    pub payload: Bytes,
+    /// What is to be said about it: a JSON object. Encodings without words for that leave it out.
+    pub tags: Option<Arc<str>>,
+    /// Who published it: a JSON object. Encodings without words for that leave it out.
+    pub info: Option<Arc<str>>,
+}
+
+impl Publication {
+    /// A text without tags.
+    #[must_use]
+    pub fn text(payload: impl Into<Bytes>) -> Self {
+        Self { kind: MessageKind::Text, payload: payload.into(), tags: None, info: None }
+    }
+
+    /// Bytes without tags.
+    #[must_use]
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Self { kind: MessageKind::Binary, payload: payload.into(), tags: None, info: None }
+    }
 }
 
 /// What became of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// Its number in the room, from 1, dense for as long as the room exists.
+    /// Its number in the room, from 1, dense within an epoch.
     pub offset: u64,
     /// Members of the room when it was published.
     pub members: u32,
+    /// The room's epoch; `None`: nobody was there to get it, and the room keeps nothing.
+    pub epoch: Option<Epoch>,
 }
 
 /// How to end.

@@ -1,6 +1,7 @@
 //! Which rooms there are: name to room, for whoever has only a name.
 //!
-//! A room exists while somebody holds it: each member's connection and each publication on its way to its home. It is
+//! A room exists while somebody holds it: each member's subscription, its home while it keeps something, and each
+//! publication on its way there. It is
 //! consulted when a connection joins or leaves and when something is published by name, never for a delivery. No guard
 //! of
 //! the map leaves this file.
@@ -93,7 +94,20 @@ impl Directory {
         self.rooms.get(name).map(|held| Arc::clone(&held.room))
     }
 
-    fn hold(&self, name: &RoomName) -> Result<Arc<Room>, RoomsFull> {
+    /// One holder more of a room that somebody holds.
+    pub(crate) fn hold_more(&self, room: &Room) {
+        if let Some(mut held) = self.rooms.get_mut(&room.name) {
+            debug_assert_eq!(held.room.id, room.id, "a held room is not replaced");
+            held.holders += 1;
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The room called `name`, new if there is none, with one holder more.
+    pub(crate) fn hold(&self, name: &RoomName) -> Result<Arc<Room>, RoomsFull> {
         match self.rooms.entry(name.clone()) {
             Entry::Occupied(mut entry) => {
                 let held = entry.get_mut();
@@ -129,7 +143,8 @@ impl Directory {
         }
     }
 
-    fn release(&self, room: &Room) {
+    /// Takes back one [`Directory::hold`]. The last one takes the room.
+    pub(crate) fn release(&self, room: &Room) {
         let removed = self.rooms.remove_if_mut(&room.name, |_, held| {
             debug_assert_eq!(held.room.id, room.id, "a held room is not replaced");
             held.holders -= 1;

@@ -26,7 +26,7 @@ impl<S: Socket> Shard<S> {
         let current = |room: &&mut LocalRoom| room.room.id == chunk.room_id && room.joining.is_none();
         let Some(room) = self.rooms.get_mut(chunk.number).filter(current) else { return };
         debug_assert!(room.members() > 0, "a room without members is not kept");
-        room.append(chunk.first_offset, &chunk.frames, &chunk.entries, self.now);
+        room.append(chunk, self.now);
         if room.warmth == Warmth::Cold {
             self.warm.push(chunk.number);
         }
@@ -37,6 +37,15 @@ impl<S: Socket> Shard<S> {
             self.backlogged += 1;
         }
         self.start_lap(chunk.number);
+    }
+
+    /// A room keeps nothing in front of `offset` any more.
+    pub(crate) fn forget(&mut self, number: u32, room_id: u64, offset: u64) {
+        let current = |room: &&mut LocalRoom| room.room.id == room_id && room.joining.is_none();
+        if let Some(room) = self.rooms.get_mut(number).filter(current) {
+            room.forget(offset);
+            self.trim(number);
+        }
     }
 
     /// Puts a room with something to offer into the queue, unless its time to gather has not passed.

@@ -1,5 +1,6 @@
 //! The engine as its user holds it: start, let connections in, publish, look, end.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -13,13 +14,18 @@ use mio::{Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::admission::{Admission, AdmissionError, Permit};
-use super::clock::Clock;
-use super::command::{Command, Drain, Drained, Join, Published};
+use super::asking::{Answer, Ask};
+use super::clock::{Clock, Unix};
+use super::command::{Command, Drain, Drained, Join, Publication, Published, Role};
 use super::directory::{Directory, RoomsFull};
+use super::feed::Encoding;
+use super::history::{History, HistoryQuery};
+use super::home::Held;
 use super::inbox::{Inbox, Sender, inbox};
 use super::joins::Joins;
 use super::metrics::Snapshot;
 use super::outbox::Outbox;
+use super::position::Start;
 use super::room::RoomName;
 use super::settings::{Echo, SHARDS_MAX, Settings};
 use super::shard::{Parts, Shard};
@@ -107,10 +113,18 @@ pub enum PublishError {
         /// Where the first wrong byte is.
         position: usize,
     },
+    /// The room is to keep it, and there are too many rooms.
+    #[error(transparent)]
+    Rooms(#[from] RoomsFull),
     /// The engine has ended.
     #[error("the engine has ended")]
     Ended,
 }
+
+/// The engine has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has ended")]
+pub struct Ended;
 
 /// A connection that the engine is to take for life.
 #[derive(Debug)]
@@ -121,10 +135,50 @@ pub struct Adoption {
     pub unread: Vec<u8>,
     /// Sent once the connection is a member: the answer to the handshake, unless that was given already.
     pub greeting: Vec<u8>,
+    /// What it is to be.
+    pub purpose: Purpose,
+}
+
+/// What a connection is to be.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// A member of one room.
+    Member(Membership),
+}
+
+/// How a connection is a member of one room.
+#[derive(Clone, Debug)]
+pub struct Membership {
     /// The room.
     pub room: RoomName,
+    /// In which form it gets publications.
+    pub encoding: Encoding,
+    /// Where it begins.
+    pub start: Start,
     /// Whether its own messages come back to it.
     pub echo: Echo,
+}
+
+impl Membership {
+    /// A raw member, live.
+    #[must_use]
+    pub const fn raw(room: RoomName) -> Self {
+        Self { room, encoding: Encoding::Raw, start: Start::Live, echo: Echo::On }
+    }
+}
+
+impl From<Membership> for Purpose {
+    fn from(membership: Membership) -> Self {
+        Self::Member(membership)
+    }
+}
+
+impl Adoption {
+    /// A stream behind its handshake, of which nothing more has been read.
+    #[must_use]
+    pub fn new(stream: TcpStream, purpose: impl Into<Purpose>) -> Self {
+        Self { stream, unread: Vec::new(), greeting: Vec::new(), purpose: purpose.into() }
+    }
 }
 
 /// What the engine holds, all shards together.
@@ -152,6 +206,25 @@ impl Shared {
         }
         self.last_shard.store(fewest, Ordering::Relaxed);
         fewest
+    }
+
+    /// What a connection is on its shard: a member is counted as one from here on.
+    pub(super) fn role(&self, purpose: Purpose) -> Result<Role, RoomsFull> {
+        match purpose {
+            Purpose::Member(Membership { room, encoding, start, echo }) => {
+                let room = self.directory.join(&room)?;
+                Ok(Role::Member { room, encoding, start, echo })
+            }
+        }
+    }
+
+    /// Takes [`Shared::role`] back, for a command that its shard did not take.
+    pub(super) fn not_joined(&self, refused: Command<Socket>) {
+        if let Command::Join(join) = refused
+            && let Role::Member { room, .. } = join.role
+        {
+            self.directory.leave(&room);
+        }
     }
 
     fn stop(&self) {
@@ -186,13 +259,16 @@ impl Engine {
             ends.push(shard_ends(&settings).map_err(StartError::Kernel)?);
         }
         let peers: Vec<_> = ends.iter().map(|(sender, ..)| sender.peer()).collect();
-        let (clock, mut handles, mut threads) = (Clock::start(), Vec::new(), Vec::new());
+        let (clock, unix, epoch_seed) =
+            (Clock::start(), Unix::start(), RandomState::new().hash_one(std::process::id()));
+        let (mut handles, mut threads) = (Vec::new(), Vec::new());
         for (own_number, (sender, inbox, poll)) in ends.into_iter().enumerate() {
             let poller = poll.registry().try_clone().map_err(StartError::Kernel)?;
             let (settings, directory) = (Arc::clone(&settings), Arc::clone(&directory));
             let outbox = Outbox::new(own_number, peers.clone());
             let pinning = settings.pinning;
-            let parts = Parts { own_number, settings, directory, poller, inbox, outbox };
+            let epoch_seed = epoch_seed.wrapping_add((own_number as u64) << 48);
+            let parts = Parts { own_number, settings, directory, poller, inbox, outbox, unix, epoch_seed };
             let thread = std::thread::Builder::new().name(format!("shard-{own_number}")).spawn(move || {
                 thread::pin(own_number, pinning);
                 thread::run(Shard::new(parts), poll, clock)
@@ -245,21 +321,20 @@ impl Engine {
         permit: Permit,
         joined: Option<oneshot::Sender<()>>,
     ) -> Result<(), (JoinError, Option<TcpStream>)> {
-        let Adoption { stream, unread, greeting, room, echo } = adoption;
+        let Adoption { stream, unread, greeting, purpose } = adoption;
         if let Err(error) = self.prepare(&stream) {
             return Err((JoinError::Socket(error), None));
         }
         let shard = &self.shared.shards[self.shared.shard_for_next()];
         let Some(slot) = shard.sender.reserve(unread.len()).await else { return Err((JoinError::Ended, Some(stream))) };
-        let room = match self.shared.directory.join(&room) {
-            Ok(room) => room,
+        let role = match self.shared.role(purpose) {
+            Ok(role) => role,
             Err(full) => return Err((full.into(), Some(stream))),
         };
         let permit = permit.on_shard(&shard.load);
-        let socket = Socket::from_std(stream);
-        let join = Join { socket, room: Arc::clone(&room), permit, greeting, unread, echo, joined };
-        slot.send(Command::Join(Box::new(join))).map_err(|_| {
-            self.shared.directory.leave(&room);
+        let join = Join { socket: Socket::from_std(stream), role, permit, greeting, unread, joined };
+        slot.send(Command::Join(Box::new(join))).map_err(|refused| {
+            self.shared.not_joined(refused);
             (JoinError::Ended, None)
         })
     }
@@ -298,23 +373,68 @@ impl Engine {
     /// # Errors
     /// The payload is too long, or a text that is not UTF-8; the engine has ended.
     pub async fn publish(&self, room: &RoomName, kind: MessageKind, payload: Bytes) -> Result<Published, PublishError> {
+        self.publish_with(room, Publication { kind, payload, tags: None, info: None }).await
+    }
+
+    /// The same, with all that can be said about a publication.
+    ///
+    /// # Errors
+    /// As [`Engine::publish`]; the room is to keep it and there are too many rooms.
+    pub async fn publish_with(&self, room: &RoomName, publication: Publication) -> Result<Published, PublishError> {
+        let Publication { kind, payload, .. } = &publication;
         let (actual, limit) = (payload.len(), self.shared.settings.limits.message_bytes_max);
         if actual > limit {
             return Err(PublishError::TooLong { actual, limit });
         }
-        if kind == MessageKind::Text
-            && let Err(error) = simdutf8::compat::from_utf8(&payload)
+        if *kind == MessageKind::Text
+            && let Err(error) = simdutf8::compat::from_utf8(payload)
         {
             return Err(PublishError::NotUtf8 { position: error.valid_up_to() });
         }
-        // A room without members has no log to keep it either: it exists for this publication only.
-        let nobody = Published { offset: 1, members: 0 };
-        let Some(room) = self.shared.directory.get(room) else { return Ok(nobody) };
+        let (room, held) = if self.shared.settings.for_room(room.as_str()).has_history() {
+            // Not merely looked up: it must not go between here and its home.
+            (self.shared.directory.hold(room)?, Held::ByPublisher)
+        } else {
+            // A room without members has no log to keep it either: it exists for this publication only.
+            let nobody = Published { offset: 1, members: 0, epoch: None };
+            let Some(room) = self.shared.directory.get(room) else { return Ok(nobody) };
+            (room, Held::No)
+        };
         let sender = &self.shared.shards[room.home].sender;
-        let slot = sender.reserve(actual).await.ok_or(PublishError::Ended)?;
+        let slot = sender.reserve(actual).await;
         let (reply, published) = oneshot::channel();
-        slot.send(Command::Publish { room, kind, payload, reply }).map_err(|_| PublishError::Ended)?;
+        let command = Command::Publish { room: Arc::clone(&room), held, publication, reply };
+        // Nothing is taken back where it fails: the engine has ended, and its directory with it.
+        slot.ok_or(PublishError::Ended)?.send(command).map_err(|_| PublishError::Ended)?;
         published.await.map_err(|_| PublishError::Ended)
+    }
+
+    /// Reads a part of what `room` has kept; `None` if it keeps nothing or is not there.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub async fn history(&self, room: &RoomName, query: HistoryQuery) -> Result<Option<History>, Ended> {
+        match self.ask(room, Ask::History(query)).await? {
+            Some(Answer::History(history)) => Ok(history),
+            _ => Ok(None),
+        }
+    }
+
+    /// Lets go of everything that `room` has kept. Its offsets go on.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub async fn forget_history(&self, room: &RoomName) -> Result<(), Ended> {
+        self.ask(room, Ask::Forget).await.map(drop)
+    }
+
+    /// What the home of `room` says; `None` if there is no such room.
+    async fn ask(&self, room: &RoomName, ask: Ask) -> Result<Option<Answer>, Ended> {
+        let Some(room) = self.shared.directory.get(room) else { return Ok(None) };
+        let slot = self.shared.shards[room.home].sender.reserve(0).await.ok_or(Ended)?;
+        let (reply, answer) = oneshot::channel();
+        slot.send(Command::Ask { room, ask, reply }).map_err(|_| Ended)?;
+        answer.await.map(Some).map_err(|_| Ended)
     }
 
     /// Members of `room`, on all shards.

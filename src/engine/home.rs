@@ -1,20 +1,27 @@
 //! The rooms whose order this shard decides.
 //!
-//! Whatever is published into a room comes to its home, which numbers it and passes it to the shards that have members.
-//! One
-//! writer per room gives one order, without a lock. What came during one turn goes out as one chunk per room.
+//! Whatever is published into a room comes to its home, which numbers it, keeps it if the room has a history, encodes it
+//! once for each feed in use, and passes it to the shards that have members. One writer per room gives one order, without
+//! a lock. What came during one turn goes out as one chunk per feed.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
-use super::clock::Nanos;
+use super::asking::{Answer, Answered, Ask, Question};
+use super::clock::{Nanos, Unix};
 use super::command::Published;
-use super::directory::Room;
+use super::directory::{Directory, Room};
 use super::ending::Mark;
+use super::feed::{Content, Encodable, Encoding, Feed};
+use super::history::{History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
+use super::position::{Epoch, Position};
+use super::settings::RoomSettings;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, MessageKind};
 
@@ -27,6 +34,8 @@ pub(crate) struct ToHome {
     pub(crate) publications: Vec<Publication>,
     /// Behind all publications.
     pub(crate) marks: Vec<Mark>,
+    /// Behind all publications.
+    pub(crate) questions: Vec<Question>,
 }
 
 /// One frame of [`ToHome`].
@@ -36,30 +45,48 @@ pub(crate) struct Publication {
     pub(crate) publisher: Publisher,
     pub(crate) published: Nanos,
     pub(crate) frame_len: usize,
+    /// Who published it, as JSON, if that is known.
+    pub(crate) info: Option<Arc<str>>,
 }
 
 /// Between homes and the shards that have members.
 #[derive(Debug)]
 pub(crate) enum ToShard {
-    /// To the home: this shard has members of the room from now on.
+    /// To the home: this shard has members of the room from now on, who get this feed.
     Enter { room: Arc<Room>, member: Entrant },
-    /// To the shard: whatever is published from now on will come; the newest publication until now has this offset.
-    Entered { member: Entrant, room_id: u64, offset: u64 },
-    /// To the home: this shard has no members of the room any more.
-    Leave { room_id: u64, shard: usize },
-    /// To the shard: what was published during one turn, room by room.
+    /// To the shard: whatever is published from now on will come.
+    Entered(Box<Entered>),
+    /// To the home: nobody on this shard gets this feed of the room any more.
+    Leave { room_id: u64, feed: Feed, shard: usize },
+    /// To the shard: what was published during one turn, feed by feed.
     Deliver(Vec<Chunk>),
+    /// To the shard: of this room, nothing in front of this offset is kept any more.
+    Forget { number: u32, room_id: u64, kept_from: u64 },
+    /// To the shard: the answer to a question of one of its connections.
+    Answered(Box<Answered>),
     /// To the shard: what was published before the mark has been delivered.
     Marked(Mark),
     /// To the shard: answer.
     Probe(mpsc::Sender<usize>),
 }
 
-/// A shard that has members of a room.
+/// A home's answer to [`ToShard::Enter`].
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) member: Entrant,
+    pub(crate) room_id: u64,
+    /// Where the room stands.
+    pub(crate) position: Position,
+    /// What the room has kept up to there, if anything.
+    pub(crate) kept: Option<Chunk>,
+}
+
+/// A shard that has members of a room who get the same feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entrant {
     pub(crate) shard: usize,
-    /// What the shard calls the room.
+    pub(crate) feed: Feed,
+    /// What the shard calls the room, with this feed.
     pub(crate) number: u32,
     /// Tells this stay from earlier ones of the shard in the same room.
     pub(crate) stay: u32,
@@ -77,11 +104,23 @@ pub(crate) struct Chunk {
     pub(crate) frames: Bytes,
     /// Where each frame ends in `frames`.
     pub(crate) entries: Arc<[Entry]>,
+    /// Offset of the oldest publication that the room keeps; [`NOTHING_KEPT`] if it has no history.
+    pub(crate) kept_from: u64,
 }
 
+/// The offset from which on a room without history keeps publications.
+pub(crate) const NOTHING_KEPT: u64 = u64::MAX;
+
 impl ToHome {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.publications.is_empty() && self.marks.is_empty() && self.questions.is_empty()
+    }
+
     pub(crate) fn len_bytes(&self) -> usize {
-        self.frames.len() + self.publications.len() * size_of::<Publication>() + self.marks.len() * size_of::<Mark>()
+        self.frames.len()
+            + self.publications.len() * size_of::<Publication>()
+            + self.marks.len() * size_of::<Mark>()
+            + self.questions.len() * size_of::<Question>()
     }
 }
 
@@ -90,61 +129,231 @@ impl ToShard {
         let chunk = |chunk: &Chunk| chunk.frames.len() + size_of_val(&*chunk.entries);
         match self {
             Self::Deliver(chunks) => chunks.iter().map(chunk).sum(),
+            Self::Entered(entered) => size_of::<Entered>() + entered.kept.as_ref().map_or(0, chunk),
+            Self::Answered(answered) => answered.len_bytes(),
             _ => size_of::<Self>(),
         }
     }
 }
 
-/// The rooms whose home this shard is. A room is here while a shard has members of it.
-#[derive(Debug, Default)]
+/// A message on its way into a room's order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'m> {
+    pub(crate) kind: MessageKind,
+    pub(crate) payload: Payload<'m>,
+    pub(crate) publisher: Publisher,
+    pub(crate) published: Nanos,
+    /// JSON objects.
+    pub(crate) tags: Option<&'m Arc<str>>,
+    pub(crate) info: Option<&'m Arc<str>>,
+}
+
+/// In which form a message's payload is at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payload<'m> {
+    Borrowed(&'m [u8]),
+    Shared(&'m Bytes),
+    /// As a raw room's frame.
+    Framed(&'m [u8]),
+}
+
+impl Payload<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+            Self::Framed(frame) => frame::parts(frame).1,
+        }
+    }
+
+    fn to_shared(self) -> Bytes {
+        match self {
+            Self::Shared(bytes) => bytes.clone(),
+            Self::Borrowed(_) | Self::Framed(_) => Bytes::copy_from_slice(self.bytes()),
+        }
+    }
+}
+
+/// The rooms whose home this shard is. A room is here while a shard has members of it, or it keeps something.
+#[derive(Debug)]
 pub(crate) struct Homes {
     rooms: FxHashMap<u64, HomeRoom>,
     /// Rooms with publications that have not gone out.
     unsent: Vec<u64>,
+    directory: Arc<Directory>,
+    unix: Unix,
+    next_epoch: u64,
+    /// Rooms that keep something, each once: when to look whether it has expired.
+    expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
+    /// What the rooms here may still keep, bytes.
+    kept_bytes_left: usize,
 }
 
 #[derive(Debug)]
 struct HomeRoom {
     room: Arc<Room>,
+    epoch: Epoch,
     /// Offset of the newest publication; 0: none yet.
     offset: u64,
-    /// The shards that have members.
+    /// Publications of this turn.
+    unsent: u64,
+    feeds: Vec<HomeFeed>,
+    /// `None`: the room has no history.
+    kept: Option<Box<Kept>>,
+}
+
+/// Those who get the same bytes, and the bytes of this turn.
+#[derive(Debug)]
+struct HomeFeed {
+    feed: Feed,
     shards: Vec<Entrant>,
-    /// The publications of this turn.
     frames: Vec<u8>,
     entries: Vec<Entry>,
 }
 
+/// A room's past.
+#[derive(Debug)]
+struct Kept {
+    log: Log,
+    settings: RoomSettings,
+    /// Whether the room stands in [`Homes::expiries`].
+    expires: bool,
+}
+
 impl Homes {
+    /// `seed` tells this run's epochs from those of others.
+    pub(crate) fn new(directory: Arc<Directory>, unix: Unix, seed: u64, kept_bytes_max: usize) -> Self {
+        Self {
+            rooms: FxHashMap::default(),
+            unsent: Vec::new(),
+            directory,
+            unix,
+            next_epoch: seed,
+            expiries: BinaryHeap::new(),
+            kept_bytes_left: kept_bytes_max,
+        }
+    }
+
     /// How many rooms have their home here.
     pub(crate) fn len(&self) -> usize {
         self.rooms.len()
     }
 
-    /// Numbers and keeps one message. `None`: no shard has members of the room, so there is nobody to get it.
-    pub(crate) fn publish(
-        &mut self,
-        to: u64,
-        message: (MessageKind, &[u8]),
-        by: Publisher,
-        at: Nanos,
-    ) -> Option<Published> {
-        let room = self.rooms.get_mut(&to)?;
-        if room.entries.is_empty() {
-            self.unsent.push(to);
-        }
-        frame::encode_message(&mut room.frames, message.0, message.1);
-        Some(room.number(by, at))
+    /// Bytes that rooms here may still keep.
+    pub(crate) const fn kept_bytes_left(&self) -> usize {
+        self.kept_bytes_left
     }
 
-    /// The same for a frame that another shard encoded.
-    pub(crate) fn publish_frame(&mut self, publication: &Publication, frame: &[u8]) -> Option<Published> {
-        let room = self.rooms.get_mut(&publication.room_id)?;
-        if room.entries.is_empty() {
-            self.unsent.push(publication.room_id);
+    /// Numbers one message. `None`: nobody is there to get it, and the room keeps nothing.
+    pub(crate) fn publish(&mut self, to: u64, message: &Message<'_>) -> Option<Published> {
+        let room = self.rooms.get_mut(&to)?;
+        if room.unsent == 0 {
+            self.unsent.push(to);
         }
-        room.frames.extend_from_slice(frame);
-        Some(room.number(publication.publisher, publication.published))
+        let published = room.number(message);
+        if room.kept.is_some() {
+            self.keep(to, message);
+        }
+        Some(published)
+    }
+
+    /// The same for one from outside: `held` says that whoever publishes holds the room for as long as this takes.
+    pub(crate) fn publish_from_outside(&mut self, room: &Arc<Room>, held: Held, message: &Message<'_>) -> Published {
+        if held == Held::ByPublisher {
+            self.room(room);
+        }
+        let published = self.publish(room.id, message);
+        if held == Held::ByPublisher {
+            self.directory.release(room);
+        }
+        published.unwrap_or(Published { offset: 1, members: 0, epoch: None })
+    }
+
+    /// Keeps a message that was just numbered.
+    fn keep(&mut self, id: u64, message: &Message<'_>) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(kept) = &mut room.kept else { return };
+        let record = Record {
+            offset: room.offset,
+            kind: message.kind,
+            payload: message.payload.to_shared(),
+            time_ms: self.unix.milliseconds_at(message.published),
+            tags: message.tags.cloned(),
+            info: message.info.cloned(),
+        };
+        let before = kept.log.bytes();
+        if kept.log.is_empty() {
+            self.directory.hold_more(&room.room);
+        }
+        kept.log.append(record, message.published, &kept.settings);
+        // The newest always stays: then the bound is exceeded by what one message a room takes.
+        while kept.log.bytes() > before + self.kept_bytes_left && kept.log.first_offset() < Some(room.offset) {
+            kept.log.forget_oldest();
+        }
+        self.kept_bytes_left = (self.kept_bytes_left + before).saturating_sub(kept.log.bytes());
+        if !kept.expires {
+            kept.expires = true;
+            self.expiries.push(Reverse((message.published.after(kept.settings.history_age_max), id)));
+        }
+    }
+
+    /// Lets go of what has been kept for long enough.
+    pub(crate) fn expire(&mut self, now: Nanos, outbox: &mut Outbox) {
+        while let Some(Reverse((at, id))) = self.expiries.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.expiries.pop();
+            let Some(room) = self.rooms.get_mut(&id) else { continue };
+            let Some(kept) = &mut room.kept else { continue };
+            let age_max = Nanos(0).after(kept.settings.history_age_max).0;
+            let before = kept.log.bytes();
+            kept.log.expire(Nanos((now.0 + 1).saturating_sub(age_max)));
+            self.kept_bytes_left += before - kept.log.bytes();
+            kept.expires = false;
+            if let Some(oldest) = kept.log.oldest() {
+                kept.expires = true;
+                // Not for every publication of its own: whatever expires within a second goes together.
+                let next =
+                    oldest.after(kept.settings.history_age_max).max(now.after(std::time::Duration::from_secs(1)));
+                self.expiries.push(Reverse((next, id)));
+            }
+            self.forgotten(id, before, outbox);
+        }
+    }
+
+    /// Lets go of everything that a room has kept.
+    fn forget(&mut self, id: u64, outbox: &mut Outbox) {
+        let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
+        let before = kept.log.bytes();
+        kept.log = Log::default();
+        self.kept_bytes_left += before;
+        self.forgotten(id, before, outbox);
+    }
+
+    /// A room's log is shorter than its former `before` bytes: tells the shards, and forgets the room with its last.
+    fn forgotten(&mut self, id: u64, before: usize, outbox: &mut Outbox) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(kept) = &room.kept else { return };
+        if kept.log.bytes() == before {
+            return;
+        }
+        let (kept_from, is_empty) = (room.kept_from(), kept.log.is_empty());
+        self.flush_room(id, outbox);
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        for entrant in room.feeds.iter().flat_map(|feed| &feed.shards) {
+            outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
+        }
+        if is_empty {
+            let room = Arc::clone(&room.room);
+            self.remove_unused(id);
+            self.directory.release(&room);
+        }
+    }
+
+    /// When [`Homes::expire`] has something to do.
+    pub(crate) fn next_expiry(&self) -> Option<Nanos> {
+        self.expiries.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Sends a mark back, behind what was published until now.
@@ -153,23 +362,74 @@ impl Homes {
         outbox.deliver(mark.shard, ToShard::Marked(mark));
     }
 
+    /// Answers a question of a connection, behind what was published until now.
+    pub(crate) fn asked(&mut self, question: Question, outbox: &mut Outbox) {
+        self.flush_room(question.room_id, outbox);
+        let Question { room_id, asker, ask } = question;
+        let answer = self.answer(room_id, ask, outbox);
+        outbox.deliver(asker.shard, ToShard::Answered(Box::new(Answered { asker, answer })));
+    }
+
+    /// What a room's home knows.
+    pub(crate) fn answer(&mut self, room_id: u64, ask: Ask, outbox: &mut Outbox) -> Answer {
+        match ask {
+            Ask::Published => Answer::Published,
+            Ask::History(query) => Answer::History(self.history(room_id, &query)),
+            Ask::Forget => {
+                self.forget(room_id, outbox);
+                Answer::Forgotten
+            }
+        }
+    }
+
+    /// `None`: the room has no history, or is not there.
+    fn history(&self, room_id: u64, query: &HistoryQuery) -> Option<History> {
+        let room = self.rooms.get(&room_id)?;
+        Some(room.kept.as_ref()?.log.read(query, room.position()))
+    }
+
+    /// The room, which somebody holds; new if it was not here.
+    fn room(&mut self, room: &Arc<Room>) -> &mut HomeRoom {
+        self.rooms.entry(room.id).or_insert_with(|| {
+            self.next_epoch = self.next_epoch.wrapping_add(1);
+            let settings = room.settings(self.directory.settings());
+            HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings)
+        })
+    }
+
     /// A shard has members from now on.
-    pub(crate) fn enter(&mut self, room: Arc<Room>, member: Entrant, outbox: &mut Outbox) {
+    pub(crate) fn enter(&mut self, room: &Arc<Room>, member: Entrant, outbox: &mut Outbox) {
         let room_id = room.id;
         // What was published before goes to those who were there before.
         self.flush_room(room_id, outbox);
-        let home = self.rooms.entry(room_id).or_insert_with(|| HomeRoom::new(room));
-        debug_assert!(home.shards.iter().all(|other| other.shard != member.shard), "a shard enters a room once");
-        home.shards.push(member);
-        outbox.deliver(member.shard, ToShard::Entered { member, room_id, offset: home.offset });
+        let home = self.room(room);
+        let index = home.feeds.iter().position(|feed| feed.feed == member.feed);
+        let index = index.unwrap_or_else(|| {
+            home.feeds.push(HomeFeed::new(member.feed));
+            home.feeds.len() - 1
+        });
+        let shards = &mut home.feeds[index].shards;
+        debug_assert!(shards.iter().all(|other| other.shard != member.shard), "a shard enters a feed once");
+        shards.push(member);
+        let entered = Entered { member, room_id, position: home.position(), kept: home.encode_kept(member) };
+        outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
     }
 
-    /// A shard has no members any more. The last one takes the room's numbering with it.
-    pub(crate) fn leave(&mut self, room_id: u64, shard: usize, outbox: &mut Outbox) {
+    /// A shard has no members any more. The last one takes the room's numbering with it, unless the room keeps something.
+    pub(crate) fn leave(&mut self, room_id: u64, feed: Feed, shard: usize, outbox: &mut Outbox) {
         self.flush_room(room_id, outbox);
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
-        home.shards.retain(|other| other.shard != shard);
-        if home.shards.is_empty() {
+        if let Some(of_feed) = home.feeds.iter_mut().find(|it| it.feed == feed) {
+            of_feed.shards.retain(|other| other.shard != shard);
+        }
+        home.feeds.retain(|feed| !feed.shards.is_empty());
+        self.remove_unused(room_id);
+    }
+
+    /// Forgets a room that nobody is in and that keeps nothing.
+    fn remove_unused(&mut self, room_id: u64) {
+        let unused = |room: &HomeRoom| room.feeds.is_empty() && room.kept.as_ref().is_none_or(|it| it.log.is_empty());
+        if self.rooms.get(&room_id).is_some_and(unused) {
             self.rooms.remove(&room_id);
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
                 self.rooms.shrink_to(self.rooms.len() * 2);
@@ -186,30 +446,108 @@ impl Homes {
 
     fn flush_room(&mut self, room_id: u64, outbox: &mut Outbox) {
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
-        let count = home.entries.len() as u64;
+        let count = std::mem::take(&mut home.unsent);
         if count == 0 {
             return;
         }
-        let frames = Bytes::from(std::mem::take(&mut home.frames));
-        let entries: Arc<[Entry]> = home.entries.as_slice().into();
-        home.entries.clear();
-        let first_offset = home.offset + 1 - count;
-        for Entrant { shard, number, .. } in home.shards.iter().copied() {
-            let (frames, entries) = (frames.clone(), Arc::clone(&entries));
-            outbox.deliver_chunk(shard, Chunk { number, room_id, first_offset, frames, entries });
+        let (first_offset, kept_from) = (home.offset + 1 - count, home.kept_from());
+        for HomeFeed { shards, frames, entries, .. } in &mut home.feeds {
+            if entries.is_empty() {
+                continue;
+            }
+            let frames = Bytes::from(std::mem::take(frames));
+            let shared: Arc<[Entry]> = entries.as_slice().into();
+            entries.clear();
+            for Entrant { shard, number, .. } in shards.iter().copied() {
+                let (frames, entries) = (frames.clone(), Arc::clone(&shared));
+                outbox.deliver_chunk(shard, Chunk { number, room_id, first_offset, frames, entries, kept_from });
+            }
         }
     }
 }
 
+/// Whether whoever publishes holds the room in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    No,
+    ByPublisher,
+}
+
+/// Consecutive numbers to epochs that do not look alike (the finalizer of MurmurHash3: a bijection, so none comes twice).
+const fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    number ^ (number >> 33)
+}
+
+impl HomeFeed {
+    const fn new(feed: Feed) -> Self {
+        Self { feed, shards: Vec::new(), frames: Vec::new(), entries: Vec::new() }
+    }
+}
+
 impl HomeRoom {
-    const fn new(room: Arc<Room>) -> Self {
-        Self { room, offset: 0, shards: Vec::new(), frames: Vec::new(), entries: Vec::new() }
+    fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
+        let kept = Kept { log: Log::default(), settings: settings.clone(), expires: false };
+        let kept = settings.has_history().then(|| Box::new(kept));
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept }
     }
 
-    /// Numbers the frame that was just appended to `frames`.
-    fn number(&mut self, publisher: Publisher, published: Nanos) -> Published {
+    const fn position(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.offset }
+    }
+
+    /// Offset of the oldest publication that is kept, or would be.
+    fn kept_from(&self) -> u64 {
+        let Some(kept) = &self.kept else { return NOTHING_KEPT };
+        kept.log.first_offset().unwrap_or(self.offset + 1)
+    }
+
+    /// Numbers a message, and encodes it for each feed.
+    fn number(&mut self, message: &Message<'_>) -> Published {
         self.offset += 1;
-        self.entries.push(Entry { end: self.frames.len() as u64, published, publisher });
-        Published { offset: self.offset, members: self.room.members() }
+        self.unsent += 1;
+        let Message { kind, payload, publisher, published, tags, info } = *message;
+        for HomeFeed { feed, frames, entries, .. } in &mut self.feeds {
+            if feed.content != Content::Publications {
+                continue;
+            }
+            if let (Encoding::Raw, Payload::Framed(frame)) = (feed.encoding, payload) {
+                frames.extend_from_slice(frame);
+            } else {
+                let (room, epoch, offset, payload) =
+                    (self.room.name.as_str(), self.epoch, self.offset, payload.bytes());
+                let (tags, info) = (tags.map(|it| &**it), info.map(|it| &**it));
+                let keeps = self.kept.is_some();
+                feed.encode(frames, &Encodable { room, epoch, offset, kind, payload, tags, info, keeps });
+            }
+            entries.push(Entry { end: frames.len() as u64, published, publisher });
+        }
+        Published { offset: self.offset, members: self.room.members(), epoch: Some(self.epoch) }
+    }
+
+    /// Everything that is kept, for a shard that comes.
+    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant) -> Option<Chunk> {
+        let kept = self.kept.as_ref().filter(|_| feed.content == Content::Publications)?;
+        let (mut frames, mut entries) = (Vec::new(), Vec::new());
+        for (record, published) in kept.log.records() {
+            let Record { offset, kind, payload, tags, info, .. } = record;
+            let encodable = Encodable {
+                room: self.room.name.as_str(),
+                epoch: self.epoch,
+                offset: *offset,
+                kind: *kind,
+                payload,
+                tags: tags.as_deref(),
+                info: info.as_deref(),
+                keeps: true,
+            };
+            feed.encode(&mut frames, &encodable);
+            let (published, publisher) = (*published, Publisher::OUTSIDE);
+            entries.push(Entry { end: frames.len() as u64, published, publisher });
+        }
+        let kept_from = self.kept_from();
+        let (room_id, frames, entries) = (self.room.id, Bytes::from(frames), entries.into());
+        Some(Chunk { number, room_id, first_offset: kept_from, frames, entries, kept_from })
     }
 }

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use super::clock::Nanos;
 use super::connection::{Allowance, Flags, State};
-use super::home::Homes;
+use super::home::{Homes, Message, Payload};
 use super::membership::Close;
 use super::metrics::{Counter, Counts};
 use super::outbox::{Outbox, Stamp};
@@ -326,10 +326,12 @@ impl Sink for Received<'_> {
         }
         let Stamp { room_id, publisher, published } = self.stamp;
         if self.home == self.own_shard {
-            let published = self.homes.publish(room_id, (kind, payload), publisher, published);
+            let payload = Payload::Borrowed(payload);
+            let message = Message { kind, payload, publisher, published, tags: None, info: None };
+            let published = self.homes.publish(room_id, &message);
             self.counts.add(publication_counter(published), 1);
         } else {
-            self.outbox.publish(self.home, kind, payload, self.stamp);
+            self.outbox.publish(self.home, (kind, payload), None, self.stamp);
         }
         self.published = true;
         self.charge(payload.len());

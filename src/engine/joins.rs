@@ -1,7 +1,6 @@
 //! Connections handed over in batches: a door's way into the engine.
 
 use std::net::TcpStream;
-use std::sync::Arc;
 
 use super::admission::Permit;
 use super::command::{Command, Join};
@@ -43,17 +42,17 @@ impl Joins {
         let Some(slot) = shard.sender.try_reserve(adoption.unread.len()) else {
             return Err(NotJoined::Busy(adoption, permit));
         };
-        let Adoption { stream, unread, greeting, room, echo } = adoption;
-        let room = match shared.directory.join(&room) {
-            Ok(room) => room,
+        let Adoption { stream, unread, greeting, purpose } = adoption;
+        let role = match shared.role(purpose) {
+            Ok(role) => role,
             Err(full) => return Err(NotJoined::Refused(full.into(), Some(stream))),
         };
         let permit = permit.on_shard(&shard.load);
         let socket = mio::net::TcpStream::from_std(stream);
-        let join = Join { socket, room: Arc::clone(&room), permit, greeting, unread, echo, joined: None };
+        let join = Join { socket, role, permit, greeting, unread, joined: None };
         self.given[number] = true;
-        slot.send_silently(Command::Join(Box::new(join))).map_err(|_| {
-            shared.directory.leave(&room);
+        slot.send_silently(Command::Join(Box::new(join))).map_err(|refused| {
+            shared.not_joined(refused);
             NotJoined::Refused(JoinError::Ended, None)
         })
     }

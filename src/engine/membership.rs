@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::command::Join;
+use super::command::{Join, Role};
 use super::connection::{Connection, Flags, Sent, State};
 use super::directory::Room;
-use super::home::{Entrant, ToShard};
+use super::feed::Feed;
+use super::home::{Entered, Entrant, ToShard};
 use super::metrics::Counter;
-use super::ring::{Joining, LocalRoom};
+use super::position::{Began, Position, Start};
+use super::ring::{Joining, LocalRoom, Warmth};
 use super::settings::Echo;
 use super::shard::Shard;
 #[cfg(test)]
@@ -28,17 +30,26 @@ pub(crate) struct Close {
 /// clients know it as "slow".
 pub(crate) const CLOSE_SLOW: u16 = 3008;
 
+/// The close code of a raw member that asked for publications that are not there any more.
+const CLOSE_NOT_RECOVERABLE: u16 = 4410;
+
+fn not_recoverable(position: Position) -> Close {
+    let reason = format!("not recoverable, the position is {position}");
+    Close { code: CLOSE_NOT_RECOVERABLE, reason, counter: Counter::ClosedNotRecoverable }
+}
+
 impl<S: Socket> Shard<S> {
     /// Takes a connection for life. It becomes a member at once, or when the room's home knows this shard.
     pub(crate) fn accept(&mut self, join: Join<S>) {
-        let Join { mut socket, room, permit, greeting, unread, echo, joined } = join;
+        let Join { mut socket, role, permit, greeting, unread, joined } = join;
+        let Role::Member { room, encoding, start, echo } = role;
         let expected = self.connections.next_number();
         if socket.register(&self.poller, expected).is_err() {
             self.counts.add(Counter::ClosedPoller, 1);
             self.directory.leave(&room);
             return;
         }
-        let room_number = self.local_room(&room);
+        let room_number = self.local_room(&room, Feed::publications(encoding));
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut connection = Connection {
             socket,
@@ -67,44 +78,59 @@ impl<S: Socket> Shard<S> {
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         local.holders += 1;
         match &mut local.joining {
-            Some(joining) => joining.push(Joining { number, serial: self.next_serial, joined }),
-            None => self.become_member(number, joined),
+            Some(joining) => joining.push(Joining { number, serial: self.next_serial, start, joined }),
+            None => self.become_member(number, start, joined),
         }
     }
 
-    /// This shard's number of the room; asks the room's home if it is new here.
-    fn local_room(&mut self, room: &Arc<Room>) -> u32 {
-        if let Some(number) = self.room_numbers.get(&room.id) {
+    /// This shard's number of the room with this feed; asks the room's home if it is new here.
+    pub(crate) fn local_room(&mut self, room: &Arc<Room>, feed: Feed) -> u32 {
+        if let Some(number) = self.room_numbers.get(&(room.id, feed)) {
             return *number;
         }
         let settings = room.settings(&self.settings).clone();
         self.next_stay = self.next_stay.wrapping_add(1);
-        let number = self.rooms.insert(LocalRoom::new(Arc::clone(room), settings, self.next_stay));
-        self.room_numbers.insert(room.id, number);
-        let member = Entrant { shard: self.own_number, number, stay: self.next_stay };
+        let number = self.rooms.insert(LocalRoom::new(Arc::clone(room), feed, settings, self.next_stay));
+        self.room_numbers.insert((room.id, feed), number);
+        let member = Entrant { shard: self.own_number, feed, number, stay: self.next_stay };
         self.outbox.deliver(room.home, ToShard::Enter { room: Arc::clone(room), member });
         number
     }
 
     /// The home knows this shard: whoever waited for it is a member now.
-    pub(crate) fn entered(&mut self, member: Entrant, room_id: u64, offset: u64) {
+    pub(crate) fn entered(&mut self, entered: Entered) {
+        let Entered { member, room_id, position, kept } = entered;
         // Everybody may have gone meanwhile, and the number may be that of another room, or of another stay in this
         // one.
         let current = |room: &&mut LocalRoom| room.room.id == room_id && room.stay == member.stay;
         #[cfg(test)]
         let current = |room: &&mut LocalRoom| current(room) || self.planted == Planted::StaleEntered;
         let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
-        for Joining { number, serial, joined } in room.entered(offset) {
+        #[cfg(test)]
+        {
+            room.forgets_one = self.planted == Planted::ReplayTooShort;
+        }
+        let waiting = room.entered(position, kept.as_ref());
+        if room.warmth != Warmth::Cold {
+            self.warm.push(member.number);
+        }
+        for Joining { number, serial, start, joined } in waiting {
             if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
-                self.become_member(number, joined);
+                self.become_member(number, start, joined);
             }
         }
     }
 
-    fn become_member(&mut self, number: u32, joined: Option<tokio::sync::oneshot::Sender<()>>) {
+    fn become_member(&mut self, number: u32, start: Start, joined: Option<tokio::sync::oneshot::Sender<()>>) {
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
-        (connection.place, connection.cursor) = room.add(number);
+        (connection.place, _) = room.add(number);
+        let (cursor, began, offset) = room.find(start);
+        connection.cursor = cursor;
+        let Position { epoch, .. } = room.position();
+        room.feed.encoding.greet(&mut connection.extra().direct, began, Position { epoch, offset });
+        connection.settle();
+        let lost = (began == Began::Lost).then(|| room.position());
         #[cfg(test)]
         if self.planted == Planted::LapTooShort {
             room.lap.forget_place();
@@ -118,10 +144,28 @@ impl<S: Socket> Shard<S> {
         let unread = connection.extra.as_ref().is_some_and(|extra| !extra.unread.is_empty());
         let reported = connection.flags.has(Flags::QUEUED);
         connection.flags.clear(Flags::QUEUED);
-        self.serve(number);
+        match lost {
+            Some(position) if !self.tells_lost(number) => self.close(number, &not_recoverable(position)),
+            _ => self.serve(number),
+        }
+        self.count_began(began);
         if unread || reported {
             self.queue_reading(number);
         }
+    }
+
+    fn count_began(&mut self, began: Began) {
+        match began {
+            Began::Live => {}
+            Began::Recovered => self.counts.add(Counter::Recovered, 1),
+            Began::Lost => self.counts.add(Counter::NotRecovered, 1),
+        }
+    }
+
+    /// Whether the connection's encoding has words for "what you missed is lost".
+    fn tells_lost(&self, number: u32) -> bool {
+        let room = self.connections.get(number).and_then(|connection| self.rooms.get(connection.room));
+        room.is_some_and(|room| room.feed.encoding.tells_lost())
     }
 
     /// Closes in order: no member any more, the close frame goes out at the next frame boundary, then the stream ends.
@@ -194,11 +238,12 @@ impl<S: Socket> Shard<S> {
         }
         let room = self.rooms.remove(number).expect("the room was just found");
         self.backlogged -= usize::from(room.backlogged);
-        self.room_numbers.remove(&room.room.id);
+        self.room_numbers.remove(&(room.room.id, room.feed));
         if self.room_numbers.capacity() > 1_024 && self.room_numbers.capacity() / 8 > self.room_numbers.len() {
             self.room_numbers.shrink_to(self.room_numbers.len() * 2);
         }
-        self.outbox.deliver(room.room.home, ToShard::Leave { room_id: room.room.id, shard: self.own_number });
+        self.outbox
+            .deliver(room.room.home, ToShard::Leave { room_id: room.room.id, feed: room.feed, shard: self.own_number });
     }
 
     /// What the poller reported: the kernel takes more.

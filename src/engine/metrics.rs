@@ -44,6 +44,10 @@ macro_rules! counters {
 counters! {
     /// Connections that became members.
     Opened => "connections_opened_total", "";
+    /// Members that resumed from a position, or asked for the newest publications, and got them.
+    Recovered => "resumes_total", "outcome=\"recovered\"";
+    /// Members that wanted to resume from a position that is not there any more.
+    NotRecovered => "resumes_total", "outcome=\"lost\"";
     /// Publications that got an offset (counted at the room's home).
     Publications => "publications_total", "";
     /// Publications whose room had nobody to get them.
@@ -80,6 +84,8 @@ counters! {
     ClosedSilent => "disconnects_total", "reason=\"silent\"";
     /// The client published where only the server may.
     ClosedListenOnly => "disconnects_total", "reason=\"listen_only\"";
+    /// What a raw member asked to resume from is not there any more.
+    ClosedNotRecoverable => "disconnects_total", "reason=\"not_recoverable\"";
     /// The drain closed it.
     ClosedDrain => "disconnects_total", "reason=\"drain\"";
     /// The drain cut it off: its socket took no more until the drain's end.

@@ -6,7 +6,9 @@
 //! [`Outbox::is_blocked`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use super::asking::Question;
 use super::clock::Nanos;
 use super::ending::Mark;
 use super::home::{Chunk, Publication, ToHome, ToShard};
@@ -56,20 +58,34 @@ impl Outbox {
     }
 
     /// A message of one of this shard's connections, for a room whose home is another shard.
-    pub(crate) fn publish(&mut self, home: usize, kind: MessageKind, payload: &[u8], stamp: Stamp) {
+    pub(crate) fn publish(
+        &mut self,
+        home: usize,
+        message: (MessageKind, &[u8]),
+        info: Option<&Arc<str>>,
+        stamp: Stamp,
+    ) {
+        let (kind, payload) = message;
         debug_assert_ne!(home, self.own_shard, "what is published at home does not travel");
         let publishing = &mut self.lanes[home].publishing;
         let start = publishing.frames.len();
         frame::encode_message(&mut publishing.frames, kind, payload);
         let Stamp { room_id, publisher, published } = stamp;
         let frame_len = publishing.frames.len() - start;
-        publishing.publications.push(Publication { room_id, publisher, published, frame_len });
+        let info = info.cloned();
+        publishing.publications.push(Publication { room_id, publisher, published, frame_len, info });
     }
 
     /// A mark behind what was published for this home until now.
     pub(crate) fn mark(&mut self, home: usize, mark: Mark) {
         debug_assert_ne!(home, self.own_shard, "a mark at home does not travel");
         self.lanes[home].publishing.marks.push(mark);
+    }
+
+    /// A question behind what was published for this home until now.
+    pub(crate) fn ask(&mut self, home: usize, question: Question) {
+        debug_assert_ne!(home, self.own_shard, "a question at home does not travel");
+        self.lanes[home].publishing.questions.push(question);
     }
 
     /// Publications for a shard.
@@ -118,7 +134,7 @@ impl Lane {
 
     fn flush(&mut self) {
         let Some(peer) = &self.peer else { return };
-        if !(self.publishing.publications.is_empty() && self.publishing.marks.is_empty()) {
+        if !self.publishing.is_empty() {
             self.publishes.push_back(std::mem::take(&mut self.publishing));
         }
         if !self.delivering.is_empty() {

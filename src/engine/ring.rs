@@ -7,9 +7,12 @@ use tokio::sync::oneshot;
 
 use super::clock::Nanos;
 use super::directory::Room;
+use super::feed::Feed;
+use super::home::{Chunk, NOTHING_KEPT};
 use super::lap::{Appended, Lap};
+use super::position::{Began, Epoch, Position, Start};
 use super::settings::RoomSettings;
-use super::window::{Entry, Window};
+use super::window::Window;
 
 /// A place in the ring whose member has left.
 const VACANT: u32 = u32::MAX;
@@ -33,10 +36,11 @@ const REST_MAX: Duration = Duration::from_millis(5);
 /// the design): with 16 in it most of what batching saves is saved.
 const PUBLICATIONS_WITHOUT_REST: u32 = 16;
 
-/// See the module.
+/// See the module. A room is here once for each feed that members get.
 #[derive(Debug)]
 pub(crate) struct LocalRoom {
     pub(crate) room: Arc<Room>,
+    pub(crate) feed: Feed,
     pub(crate) settings: RoomSettings,
     pub(crate) window: Window,
     pub(crate) lap: Lap,
@@ -55,8 +59,11 @@ pub(crate) struct LocalRoom {
     blocked_floor: u64,
     /// Everybody has been offered what is in front of it.
     offered: u64,
+    epoch: Epoch,
     /// Offset of the next publication.
     next_offset: u64,
+    /// Offset of the oldest publication that the room keeps for those who come back.
+    kept_from: u64,
     /// Whether it stands in one of the shard's queues.
     pub(crate) queued: Queued,
     /// Arrived during a lap of a room that gathers: for the next lap.
@@ -69,6 +76,9 @@ pub(crate) struct LocalRoom {
     pub(crate) not_before: Nanos,
     /// More is waiting to be offered than may.
     pub(crate) backlogged: bool,
+    /// A planted bug: whoever resumes does not get the first publication that it missed.
+    #[cfg(test)]
+    pub(crate) forgets_one: bool,
     pub(crate) warmth: Warmth,
 }
 
@@ -99,14 +109,16 @@ pub(crate) enum Warmth {
 pub(crate) struct Joining {
     pub(crate) number: u32,
     pub(crate) serial: u32,
+    pub(crate) start: Start,
     /// Told when it is a member.
     pub(crate) joined: Option<oneshot::Sender<()>>,
 }
 
 impl LocalRoom {
-    pub(crate) fn new(room: Arc<Room>, settings: RoomSettings, stay: u32) -> Self {
+    pub(crate) fn new(room: Arc<Room>, feed: Feed, settings: RoomSettings, stay: u32) -> Self {
         Self {
             room,
+            feed,
             settings,
             window: Window::default(),
             lap: Lap::default(),
@@ -118,13 +130,17 @@ impl LocalRoom {
             blocked: Vec::new(),
             blocked_floor: u64::MAX,
             offered: 0,
+            epoch: Epoch(0),
             next_offset: 0,
+            kept_from: NOTHING_KEPT,
             queued: Queued::No,
             held: Vec::new(),
             turn_began: Nanos(0),
             busy_turns: 0,
             not_before: Nanos(0),
             backlogged: false,
+            #[cfg(test)]
+            forgets_one: false,
             warmth: Warmth::Cold,
         }
     }
@@ -144,14 +160,23 @@ impl LocalRoom {
         Some(self.ring[place]).filter(|number| *number != VACANT)
     }
 
-    /// The home knows this shard; its newest publication has this offset.
-    pub(crate) fn entered(&mut self, offset: u64) -> Vec<Joining> {
+    /// The home knows this shard: where the room stands, and what it has kept up to there.
+    pub(crate) fn entered(&mut self, position: Position, kept: Option<&Chunk>) -> Vec<Joining> {
         debug_assert!(self.joining.is_some(), "a shard enters a room once");
-        self.next_offset = offset + 1;
+        self.epoch = position.epoch;
+        self.next_offset = position.offset + 1;
+        if let Some(kept) = kept {
+            self.kept_from = kept.kept_from;
+            if !kept.entries.is_empty() {
+                self.window.append(&kept.frames, &kept.entries);
+                self.warmth = Warmth::Touched;
+            }
+        }
+        self.offered = self.window.head();
         self.joining.take().unwrap_or_default()
     }
 
-    /// Adds a member: its place, and its cursor.
+    /// Adds a member in front of the window's head: its place, and its cursor.
     pub(crate) fn add(&mut self, number: u32) -> (u32, u64) {
         debug_assert!(self.joining.is_none(), "members come when the home knows this shard");
         let place = u32::try_from(self.ring.len()).expect("a ring has fewer places than there are connections");
@@ -160,6 +185,44 @@ impl LocalRoom {
             self.lap.place_added();
         }
         (place, self.window.head())
+    }
+
+    /// Where the room stands.
+    pub(crate) const fn position(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.next_offset - 1 }
+    }
+
+    /// Where a cursor has to stand so that its owner gets what it asks for, how its owner then begins, and the offset
+    /// in front of what it gets first. Nothing is copied: what it missed is in the window, as for everybody.
+    pub(crate) fn find(&self, start: Start) -> (u64, Began, u64) {
+        let newest = self.next_offset - 1;
+        let (after, began) = match start {
+            Start::Live => (newest, Began::Live),
+            Start::After(Position { epoch, offset }) => {
+                let is_there =
+                    epoch == self.epoch && offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
+                if is_there { (offset, Began::Recovered) } else { (newest, Began::Lost) }
+            }
+            Start::Last(count) => {
+                let oldest = self.kept_from.min(self.next_offset);
+                (newest.saturating_sub(u64::from(count)).max(oldest - 1), Began::Recovered)
+            }
+        };
+        #[cfg(test)]
+        let after = if self.forgets_one && after < newest { after + 1 } else { after };
+        (self.start_of_offset(after + 1), began, after)
+    }
+
+    /// Position in the window of the publication with this offset, which is there or the next one.
+    fn start_of_offset(&self, offset: u64) -> u64 {
+        let behind = usize::try_from(self.next_offset - offset).unwrap_or(usize::MAX);
+        debug_assert!(behind <= self.window.count(), "what is kept is in the window");
+        self.window.start_of(self.window.count().saturating_sub(behind))
+    }
+
+    /// The room keeps nothing in front of `offset` any more.
+    pub(crate) fn forget(&mut self, offset: u64) {
+        self.kept_from = offset;
     }
 
     /// Vacates a place.
@@ -192,10 +255,12 @@ impl LocalRoom {
     }
 
     /// Takes publications from the home. There is at least one member.
-    pub(crate) fn append(&mut self, first_offset: u64, frames: &[u8], entries: &[Entry], at: Nanos) {
-        debug_assert_eq!(first_offset, self.next_offset, "offsets are dense");
+    pub(crate) fn append(&mut self, chunk: &Chunk, at: Nanos) {
+        let Chunk { first_offset, frames, entries, kept_from, .. } = chunk;
+        debug_assert_eq!(*first_offset, self.next_offset, "offsets are dense");
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         self.next_offset = first_offset + u64::from(count);
+        self.kept_from = *kept_from;
         self.window.append(frames, entries);
         let appended = Appended { end: self.window.head(), count, published: entries[0].published, at };
         if self.queued == Queued::Running && !self.settings.coalesce.is_zero() {
@@ -286,7 +351,14 @@ impl LocalRoom {
     pub(crate) fn lag_limit(&self, now: Nanos) -> u64 {
         let oldest = Nanos(now.0.saturating_sub(Nanos(0).after(self.settings.window_age_max).0));
         let count = usize::try_from(self.settings.window_count_max).unwrap_or(usize::MAX);
-        self.window.limit(count, self.settings.window_bytes_max as u64, oldest)
+        let limit = self.window.limit(count, self.settings.window_bytes_max as u64, oldest);
+        // What the room keeps anyway costs nothing: whoever resumes from far back may take its time.
+        limit.min(self.kept_start())
+    }
+
+    /// Position from which on the window has to reach for those who come back.
+    fn kept_start(&self) -> u64 {
+        if self.kept_from >= self.next_offset { self.window.head() } else { self.start_of_offset(self.kept_from) }
     }
 
     /// Whether a blocked member may lie behind `limit`.
@@ -298,6 +370,7 @@ impl LocalRoom {
     pub(crate) fn release(&mut self) {
         let offered = if self.is_quiet() { self.window.head() } else { self.offered };
         let needed = if self.blocked.is_empty() { offered } else { offered.min(self.blocked_floor) };
+        let needed = needed.min(self.kept_start());
         if needed > self.window.tail() {
             self.window.release(needed);
         }

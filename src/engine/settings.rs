@@ -56,6 +56,9 @@ pub struct Limits {
     pub inbox_entries_max: usize,
     /// Bytes of one room that a shard has accepted and not yet offered to every member. Full: publishers wait.
     pub backlog_bytes_max: usize,
+    /// Bytes of publications that all rooms together keep for those who come back. Full: the room that publishes keeps
+    /// less.
+    pub history_bytes_max: usize,
     /// What the kernel may hold unsent for one connection (`TCP_NOTSENT_LOWAT`), bytes.
     pub unsent_bytes_max: u32,
     /// How long sent data may stay unacknowledged before the kernel gives the peer up (`TCP_USER_TIMEOUT`).
@@ -90,6 +93,13 @@ pub struct RoomSettings {
     pub echo: Echo,
     /// Whether clients may publish.
     pub publish: ClientPublish,
+    /// Publications that the room keeps for those who come back; 0: none. A room that keeps some lives on without
+    /// members until they have expired.
+    pub history_count_max: u32,
+    /// Bytes of publications that the room keeps.
+    pub history_bytes_max: usize,
+    /// How long the room keeps a publication.
+    pub history_age_max: Duration,
 }
 
 /// Settings for all rooms whose name matches a pattern.
@@ -158,6 +168,7 @@ impl Default for Limits {
             publish_per_second_max: None,
             inbox_entries_max: 4_096,
             backlog_bytes_max: 4 << 20,
+            history_bytes_max: 1 << 30,
             unsent_bytes_max: 16 << 10,
             unacknowledged_time_max: Duration::from_secs(30),
             close_time_max: Duration::from_secs(5),
@@ -181,7 +192,18 @@ impl Default for RoomSettings {
             coalesce: Duration::ZERO,
             echo: Echo::On,
             publish: ClientPublish::Allowed,
+            history_count_max: 0,
+            history_bytes_max: 1 << 20,
+            history_age_max: Duration::from_secs(5 * 60),
         }
+    }
+}
+
+impl RoomSettings {
+    /// Whether the room keeps publications for those who come back.
+    #[must_use]
+    pub const fn has_history(&self) -> bool {
+        self.history_count_max > 0
     }
 }
 

@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::clock::Nanos;
-use super::command::{Command, Published};
+use super::clock::{Nanos, Unix};
+use super::command::{Command, Publication, Published};
 use super::connection::{Connection, Flags};
 use super::directory::Directory;
 use super::drain::Draining;
+use super::feed::Feed;
 use super::heartbeat::Wheel;
-use super::home::{Homes, ToHome, ToShard};
+use super::home;
+use super::home::{Homes, Message, Payload, ToHome, ToShard};
 use super::inbox::Inbox;
 use super::lap::Appended;
 use super::metrics::{Counter, Counts, Latencies, Snapshot};
@@ -28,6 +30,7 @@ use super::settings::Settings;
 use super::slab::Slab;
 use super::socket::Socket;
 use super::window::Publisher;
+use crate::protocol::frame;
 
 // The numbers below are small in tests, so that the simulation reaches their edges with few clients.
 
@@ -66,8 +69,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) homes: Homes,
     pub(crate) connections: Slab<Connection<S>>,
     pub(crate) rooms: Slab<LocalRoom>,
-    /// Number of a room on this shard, by its id.
-    pub(crate) room_numbers: FxHashMap<u64, u32>,
+    /// Number of a room on this shard, by its id and by what members get of it.
+    pub(crate) room_numbers: FxHashMap<(u64, Feed), u32>,
     /// Rooms whose lap is running, each once.
     pub(crate) running: VecDeque<u32>,
     /// Rooms that wait for their time to gather to pass.
@@ -109,6 +112,9 @@ pub(crate) struct Parts<S: Socket> {
     pub(crate) poller: S::Poller,
     pub(crate) inbox: Inbox<S>,
     pub(crate) outbox: Outbox,
+    pub(crate) unix: Unix,
+    /// Tells the epochs of this shard and run from those of others.
+    pub(crate) epoch_seed: u64,
 }
 
 /// Whether a shard goes on.
@@ -122,7 +128,9 @@ pub(crate) enum Turn {
 
 impl<S: Socket> Shard<S> {
     pub(crate) fn new(parts: Parts<S>) -> Self {
-        let Parts { own_number, settings, directory, poller, inbox, outbox } = parts;
+        let Parts { own_number, settings, directory, poller, inbox, outbox, unix, epoch_seed } = parts;
+        let kept_bytes_max = settings.limits.history_bytes_max / outbox.shards();
+        let homes = Homes::new(Arc::clone(&directory), unix, epoch_seed, kept_bytes_max);
         let unfinished_left = settings.limits.unfinished_bytes_max / outbox.shards();
         Self {
             own_number,
@@ -131,7 +139,7 @@ impl<S: Socket> Shard<S> {
             poller,
             inbox,
             outbox,
-            homes: Homes::default(),
+            homes,
             connections: Slab::new(),
             rooms: Slab::new(),
             room_numbers: FxHashMap::default(),
@@ -221,12 +229,25 @@ impl<S: Socket> Shard<S> {
                     joins_left -= 1;
                     self.accept(*join);
                 }
-                Command::Publish { room, kind, payload, reply } => {
-                    let published = self.homes.publish(room.id, (kind, &payload), Publisher::OUTSIDE, self.now);
-                    self.counts.add(publication_counter(published), 1);
-                    let nobody = Published { offset: 1, members: 0 };
+                Command::Publish { room, held, publication, reply } => {
+                    let Publication { kind, payload, tags, info } = publication;
+                    let message = Message {
+                        kind,
+                        payload: Payload::Shared(&payload),
+                        publisher: Publisher::OUTSIDE,
+                        published: self.now,
+                        tags: tags.as_ref(),
+                        info: info.as_ref(),
+                    };
+                    let published = self.homes.publish_from_outside(&room, held, &message);
+                    self.counts.add(publication_counter(published.epoch.map(|_| published)), 1);
                     // Whoever published may have gone; the publication stands.
-                    reply.send(published.unwrap_or(nobody)).ok();
+                    reply.send(published).ok();
+                }
+                Command::Ask { room, ask, reply } => {
+                    let answer = self.homes.answer(room.id, ask, &mut self.outbox);
+                    // Whoever asked may have gone.
+                    reply.send(answer).ok();
                 }
                 Command::Probe(reply) => self.probe(&reply),
                 Command::Snapshot(reply) => {
@@ -243,16 +264,27 @@ impl<S: Socket> Shard<S> {
 
     fn take_publishes(&mut self) {
         for _ in 0..INBOX_ENTRIES_PER_TURN {
-            let Some(ToHome { frames, publications, marks }) = self.inbox.publishes.pop() else { return };
+            let Some(ToHome { frames, publications, marks, questions }) = self.inbox.publishes.pop() else { return };
             let mut start = 0;
-            for publication in &publications {
-                let end = start + publication.frame_len;
-                let published = self.homes.publish_frame(publication, &frames[start..end]);
+            for home::Publication { room_id, publisher, published, frame_len, info } in &publications {
+                let frame = &frames[start..start + frame_len];
+                let message = Message {
+                    kind: frame::parts(frame).0,
+                    payload: Payload::Framed(frame),
+                    publisher: *publisher,
+                    published: *published,
+                    tags: None,
+                    info: info.as_ref(),
+                };
+                let published = self.homes.publish(*room_id, &message);
                 self.counts.add(publication_counter(published), 1);
-                start = end;
+                start += frame_len;
             }
             for mark in marks {
                 self.homes.mark(mark, &mut self.outbox);
+            }
+            for question in questions {
+                self.homes.asked(question, &mut self.outbox);
             }
         }
     }
@@ -276,9 +308,11 @@ impl<S: Socket> Shard<S> {
 
     fn take(&mut self, message: ToShard) {
         match message {
-            ToShard::Enter { room, member } => self.homes.enter(room, member, &mut self.outbox),
-            ToShard::Leave { room_id, shard } => self.homes.leave(room_id, shard, &mut self.outbox),
-            ToShard::Entered { member, room_id, offset } => self.entered(member, room_id, offset),
+            ToShard::Enter { room, member } => self.homes.enter(&room, member, &mut self.outbox),
+            ToShard::Leave { room_id, feed, shard } => self.homes.leave(room_id, feed, shard, &mut self.outbox),
+            ToShard::Entered(entered) => self.entered(*entered),
+            ToShard::Forget { number, room_id, kept_from } => self.forget(number, room_id, kept_from),
+            ToShard::Answered(_answered) => {}
             ToShard::Deliver(chunks) => {
                 for chunk in &chunks {
                     self.deliver(chunk);
@@ -305,7 +339,8 @@ impl<S: Socket> Shard<S> {
         let unthrottled = self.throttled.peek().map(|Reverse((at, _))| *at);
         let closes = self.draining.as_ref().and_then(|draining| draining.next_close(self.now));
         let ticked = (self.connections.len() > 0 || !self.warm.is_empty()).then(|| self.wheel.next_tick());
-        let first = [gathered, unthrottled, closes, ticked].into_iter().flatten().min()?;
+        let expires = self.homes.next_expiry();
+        let first = [gathered, unthrottled, closes, ticked, expires].into_iter().flatten().min()?;
         Some(first.since(self.now))
     }
 
@@ -341,6 +376,7 @@ impl<S: Socket> Shard<S> {
         self.gathered();
         self.unthrottle();
         self.heartbeat();
+        self.homes.expire(self.now, &mut self.outbox);
         self.drain();
     }
 }

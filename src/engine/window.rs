@@ -103,8 +103,8 @@ impl Window {
         (index < self.entries.len()).then_some(index)
     }
 
-    /// Start of the frame with this index.
-    fn start_of(&self, index: usize) -> u64 {
+    /// Start of the frame with this index; the head for the index behind the newest.
+    pub(crate) fn start_of(&self, index: usize) -> u64 {
         index.checked_sub(1).map_or(self.tail, |before| self.entries[before].end)
     }
 
@@ -133,13 +133,14 @@ impl Window {
     }
 
     /// Where the tail has to be so that at most `count` publications and `bytes` bytes, published at `oldest` or later,
-    /// are kept. The newest is always kept.
+    /// are kept. The newest is always kept. O(log count).
     pub(crate) fn limit(&self, count: usize, bytes: u64, oldest: Nanos) -> u64 {
-        let mut drop = self.entries.len().saturating_sub(count);
+        let too_many = self.entries.len().saturating_sub(count);
         let floor = self.head().saturating_sub(bytes);
-        while drop + 1 < self.entries.len() && (self.start_of(drop) < floor || self.entries[drop].published < oldest) {
-            drop += 1;
-        }
+        let too_far = if self.tail >= floor { 0 } else { self.entries.partition_point(|entry| entry.end < floor) + 1 };
+        // Publications of several shards are in the order of their home, which is that of their times but for a turn.
+        let too_old = self.entries.partition_point(|entry| entry.published < oldest);
+        let drop = too_many.max(too_far).max(too_old);
         if drop >= self.entries.len() { self.newest_start() } else { self.start_of(drop) }
     }
 

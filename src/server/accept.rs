@@ -16,7 +16,7 @@ use shardcast::engine::{AdmissionError, Adoption, Joins, NotJoined, Permit};
 use tokio::runtime::Handle;
 
 use super::front_door::{Door, Reach, count, first_request, join, refusal_of};
-use super::handshake::{Head, Refusal};
+use super::handshake::{Accepted, Head, Refusal};
 use super::spare_file::SpareFile;
 
 /// Connections that are accepted before the shards are told.
@@ -153,12 +153,13 @@ impl Gate {
         };
         let head = if read.is_empty() || self.door.is_draining() { Head::Partial } else { self.door.judge(read) };
         let stream = std::net::TcpStream::from(stream);
-        let Head::Accepted { room, echo, answer, len_bytes } = head else {
+        let Head::Accepted(Accepted { membership, answer, len_bytes }) = head else {
             let request = first_request(stream, read.to_vec(), permit, self.reach, self.door.clone());
             self.runtime.spawn(request);
             return;
         };
-        let adoption = Adoption { stream, unread: read[len_bytes..].to_vec(), greeting: answer, room, echo };
+        let purpose = membership.into();
+        let adoption = Adoption { stream, unread: read[len_bytes..].to_vec(), greeting: answer, purpose };
         self.join(adoption, permit);
     }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::config::Config;
-use super::handshake::{Head, HeadLimits, Refusal, judge};
+use super::handshake::{Accepted, Head, HeadLimits, Refusal, judge};
 use super::http;
 
 /// Bytes that a request's head usually needs.
@@ -105,10 +105,11 @@ pub(crate) async fn first_request(
     let Ok((mut bytes, head)) = read else { return };
     match head {
         Head::Http => Box::pin(http::serve(stream, bytes, permit, reach, door)).await,
-        Head::Accepted { room, echo, answer, len_bytes } => {
+        Head::Accepted(Accepted { membership, answer, len_bytes }) => {
             bytes.drain(..len_bytes);
             let Ok(stream) = stream.into_std() else { return };
-            join(&door, Adoption { stream, unread: bytes, greeting: answer, room, echo }, permit).await;
+            let purpose = membership.into();
+            join(&door, Adoption { stream, unread: bytes, greeting: answer, purpose }, permit).await;
         }
         Head::Refused(refusal) => {
             count(&door.counts.refused_handshake);

@@ -11,7 +11,10 @@ use percent_encoding::percent_decode_str;
 use sha1::{Digest as _, Sha1};
 use shardcast::engine::room::RoomName;
 use shardcast::engine::settings::Echo;
+use shardcast::engine::{Encoding, Membership};
+use shardcast::protocol::v1;
 
+use super::query;
 use crate::server::config::AllowedOrigins;
 
 /// What a path of raw rooms begins with.
@@ -24,10 +27,19 @@ pub(crate) enum Head {
     Partial,
     /// Not for a room: the HTTP server's.
     Http,
-    /// A client that becomes a member once it has the answer. `len_bytes`: where the head ends.
-    Accepted { room: RoomName, echo: Echo, answer: Vec<u8>, len_bytes: usize },
+    /// A client that becomes a member once it has the answer.
+    Accepted(Accepted),
     /// To be answered with this, and closed.
     Refused(Refusal),
+}
+
+/// A good handshake.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) membership: Membership,
+    pub(crate) answer: Vec<u8>,
+    /// Where the head ends.
+    pub(crate) len_bytes: usize,
 }
 
 /// Why a request is refused: a status, fields that belong to it, and a line that says what to do.
@@ -96,7 +108,7 @@ pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins) 
         return Head::Http;
     }
     match accept(&request, authority, target, origins) {
-        Ok((room, echo, answer)) => Head::Accepted { room, echo, answer, len_bytes },
+        Ok((membership, answer)) => Head::Accepted(Accepted { membership, answer, len_bytes }),
         Err(refusal) => Head::Refused(refusal),
     }
 }
@@ -119,7 +131,7 @@ fn accept(
     authority: Option<&str>,
     target: &str,
     origins: &AllowedOrigins,
-) -> Result<(RoomName, Echo, Vec<u8>), Refusal> {
+) -> Result<(Membership, Vec<u8>), Refusal> {
     if request.method != Some("GET") {
         return Err(Refusal::new(405, "a room is joined with GET and published into with POST /rooms/ROOM"));
     }
@@ -154,7 +166,10 @@ fn accept(
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let room = room_name(&path[WS_PREFIX.len()..])?;
-    Ok((room, echo(query)?, answer(key)))
+    let speaks_v1 = fields.has_token("Sec-WebSocket-Protocol", v1::SUBPROTOCOL)?;
+    let (encoding, protocol) = if speaks_v1 { (Encoding::V1, Some(v1::SUBPROTOCOL)) } else { (Encoding::Raw, None) };
+    let membership = Membership { room, encoding, start: query::start(query)?, echo: echo(query)? };
+    Ok((membership, answer(key, protocol)))
 }
 
 /// The room that a path segment names.
@@ -166,15 +181,14 @@ pub(crate) fn room_name(segment: &str) -> Result<RoomName, Refusal> {
 
 /// `echo=0`: the client's own messages do not come back to it. Unknown parameters are a client's own business.
 fn echo(query: &str) -> Result<Echo, Refusal> {
-    let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "echo");
-    match value.map(|(_, value)| value) {
+    match query::value(query, "echo") {
         None | Some("1" | "true") => Ok(Echo::On),
         Some("0" | "false") => Ok(Echo::Off),
         Some(_) => Err(Refusal::new(400, "echo is 0 or 1")),
     }
 }
 
-fn answer(key: &str) -> Vec<u8> {
+fn answer(key: &str, protocol: Option<&str>) -> Vec<u8> {
     /// RFC 6455 §1.3.
     const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let digest = Sha1::new_with_prefix(key.as_bytes()).chain_update(GUID.as_bytes()).finalize();
@@ -183,6 +197,10 @@ fn answer(key: &str) -> Vec<u8> {
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
     );
     answer.extend_from_slice(BASE64.encode(digest).as_bytes());
+    if let Some(protocol) = protocol {
+        answer.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        answer.extend_from_slice(protocol.as_bytes());
+    }
     answer.extend_from_slice(b"\r\n\r\n");
     answer
 }
@@ -240,7 +258,7 @@ mod tests {
     fn status(request: &str) -> u16 {
         match judged(request) {
             Head::Refused(refusal) => refusal.status,
-            Head::Accepted { .. } => 101,
+            Head::Accepted(_) => 101,
             Head::Http => 0,
             Head::Partial => 1,
         }
@@ -248,10 +266,10 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc() {
-        let Head::Accepted { room, echo, answer, len_bytes } = judged(&format!("{GOOD}rest")) else {
+        let Head::Accepted(Accepted { membership, answer, len_bytes }) = judged(&format!("{GOOD}rest")) else {
             panic!("refused")
         };
-        assert_eq!((room.as_str(), echo, len_bytes), ("chat", Echo::On, GOOD.len()));
+        assert_eq!((membership.room.as_str(), membership.echo, len_bytes), ("chat", Echo::On, GOOD.len()));
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{answer}");
     }
@@ -285,6 +303,12 @@ mod tests {
         assert_eq!(with("/ws/chat", "/ws/a%3Ab"), 101);
         assert_eq!(with("/ws/chat", "/ws/chat?echo=2"), 400);
         assert_eq!(with("/ws/chat", "/ws/chat?x=1&echo=0"), 101);
+        assert_eq!(with("/ws/chat", "/ws/chat?since=1f:7"), 101);
+        assert_eq!(with("/ws/chat", "/ws/chat?since=1f%3A7"), 101);
+        assert_eq!(with("/ws/chat", "/ws/chat?last=7"), 101);
+        assert_eq!(with("/ws/chat", "/ws/chat?since=7"), 400);
+        assert_eq!(with("/ws/chat", "/ws/chat?last=-1"), 400);
+        assert_eq!(with("/ws/chat", "/ws/chat?since=1f:7&last=7"), 400);
         assert_eq!(with("/ws/chat", "/rooms/chat"), 0);
         assert_eq!(with("/ws/chat", "http://example.com/ws/chat"), 101);
         assert_eq!(with("/ws/chat", "HTTPS://example.com:443/ws/chat?echo=0"), 101);

@@ -111,7 +111,8 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
     };
     match door.engine.publish(&room, kind, payload).await {
         Ok(published) => {
-            let body = format!("{{\"offset\":{},\"members\":{}}}\n", published.offset, published.members);
+            let epoch = published.epoch.map(|epoch| format!(",\"epoch\":\"{epoch}\"")).unwrap_or_default();
+            let body = format!("{{\"offset\":{},\"members\":{}{epoch}}}\n", published.offset, published.members);
             Ok(answer(StatusCode::OK, "application/json", body.into()))
         }
         Err(PublishError::TooLong { .. }) => Err(too_long()),

@@ -10,5 +10,6 @@ mod logging;
 mod machine;
 mod metrics;
 mod page;
+mod query;
 mod serve;
 mod spare_file;

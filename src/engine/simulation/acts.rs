@@ -12,7 +12,10 @@ use super::reader::{Id, Kind};
 use super::socket::{FakeSocket, Wire};
 use super::world::World;
 use crate::engine::admission::Permit;
-use crate::engine::command::{Command, Join};
+use crate::engine::command::{Command, Join, Publication, Role};
+use crate::engine::feed::Encoding;
+use crate::engine::home::Held;
+use crate::engine::position::Start;
 use crate::engine::settings::Echo;
 use crate::engine::shard::Ready;
 use crate::protocol::frame::MessageKind;
@@ -141,11 +144,10 @@ impl World {
         let unread_max = self.random.below(200);
         let join = Join {
             socket: FakeSocket::new(wire),
-            room,
+            role: Role::Member { room, encoding: Encoding::Raw, start: Start::Live, echo },
             permit: Permit::uncounted(),
             greeting,
             unread: client.speech.take_unread(unread_max),
-            echo,
             joined: None,
         };
         assert!(slot.send(Command::Join(Box::new(join))).is_ok(), "the shard has not ended");
@@ -163,7 +165,9 @@ impl World {
             let (tell, reply) = oneshot::channel();
             let kind = if id.kind() == Kind::Text { MessageKind::Text } else { MessageKind::Binary };
             let payload = Bytes::from(id.payload());
-            let command = Command::Publish { room: Arc::clone(&room), kind, payload, reply: tell };
+            let publication = Publication { kind, payload, tags: None, info: None };
+            let held = Held::No;
+            let command = Command::Publish { room: Arc::clone(&room), held, publication, reply: tell };
             assert!(slot.send(command).is_ok(), "the shard has not ended");
             self.asked.push((Reply { id, room_id: room.id, offset: 0 }, reply));
         }

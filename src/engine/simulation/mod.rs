@@ -34,6 +34,8 @@ pub(crate) enum Planted {
     BlockedForgotten,
     /// A socket that takes more again is not served.
     LostEdge,
+    /// Whoever resumes does not get the first publication that it missed.
+    ReplayTooShort,
 }
 
 /// Seeds of the ordinary test run.

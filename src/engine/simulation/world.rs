@@ -13,7 +13,7 @@ use super::client::{Client, Terms};
 use super::oracle::Reply;
 use super::random::Random;
 use super::socket::{FakeSocket, Poller};
-use crate::engine::clock::Nanos;
+use crate::engine::clock::{Nanos, Unix};
 use crate::engine::command::{Drained, Published};
 use crate::engine::directory::Directory;
 use crate::engine::inbox::{Sender, Wake, inbox};
@@ -96,6 +96,7 @@ fn settings(random: &mut Random, shards: usize, rooms: usize) -> Settings {
             coalesce: Duration::from_millis(random.pick(&[0, 0, 2])),
             echo: Echo::On,
             publish: if random.one_in(8) { ClientPublish::Refused } else { ClientPublish::Allowed },
+            ..RoomSettings::default()
         };
         RoomClass { pattern: format!("{number}-*"), settings }
     };
@@ -120,7 +121,9 @@ impl World {
         let node = |(own_number, ((sender, inbox), woken))| {
             let (settings, directory) = (Arc::clone(&settings), Arc::clone(&directory));
             let (poller, outbox) = (Poller::default(), Outbox::new(own_number, peers.clone()));
-            let parts = Parts { own_number, settings, directory, poller: poller.clone(), inbox, outbox };
+            let (unix, epoch_seed) = (Unix::default(), seed.wrapping_add((own_number as u64) << 48));
+            let parts =
+                Parts { own_number, settings, directory, poller: poller.clone(), inbox, outbox, unix, epoch_seed };
             let mut shard = Shard::new(parts);
             shard.planted = planted;
             let (sleep, frozen_until) = (Sleep::Awake, Nanos(0));

@@ -31,13 +31,20 @@ pub const fn encoded_len(payload_len: usize) -> usize {
 
 /// Appends a message as one frame. The caller vouches that a text is UTF-8.
 pub fn encode_message(out: &mut Vec<u8>, kind: MessageKind, payload: &[u8]) {
+    encode_message_parts(out, kind, &[], payload);
+}
+
+/// Appends a message whose payload is `head` and then `tail` as one frame. The caller vouches that a text is UTF-8.
+pub fn encode_message_parts(out: &mut Vec<u8>, kind: MessageKind, head: &[u8], tail: &[u8]) {
     let first = match kind {
         MessageKind::Text => FIN_TEXT,
         MessageKind::Binary => FIN_BINARY,
     };
-    out.reserve(encoded_len(payload.len()));
-    encode_header(out, first, payload.len());
-    out.extend_from_slice(payload);
+    let payload_len = head.len() + tail.len();
+    out.reserve(encoded_len(payload_len));
+    encode_header(out, first, payload_len);
+    out.extend_from_slice(head);
+    out.extend_from_slice(tail);
 }
 
 /// Appends a ping of at most [`CONTROL_BYTES_MAX`] bytes; more would be a bug, and is cut.
@@ -71,6 +78,21 @@ fn encode_control(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
     encode_header(out, first, payload.len());
     out.extend_from_slice(payload);
+}
+
+/// Kind and payload of a frame that [`encode_message`] wrote.
+///
+/// # Panics
+/// If it is shorter than its header.
+#[must_use]
+pub fn parts(frame: &[u8]) -> (MessageKind, &[u8]) {
+    let kind = if frame[0] == FIN_BINARY { MessageKind::Binary } else { MessageKind::Text };
+    let header_bytes = match frame[1] {
+        126 => 4,
+        127 => HEADER_BYTES_MAX,
+        _ => 2,
+    };
+    (kind, &frame[header_bytes..])
 }
 
 fn encode_header(out: &mut Vec<u8>, first: u8, payload_len: usize) {

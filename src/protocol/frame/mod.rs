@@ -21,7 +21,9 @@ use std::ops::ControlFlow;
 
 pub use close::{CLOSE_REASON_BYTES_MAX, CloseCode};
 pub use decode::decode;
-pub use encode::{HEADER_BYTES_MAX, encode_close, encode_message, encode_ping, encode_pong, encoded_len};
+pub use encode::{
+    HEADER_BYTES_MAX, encode_close, encode_message, encode_message_parts, encode_ping, encode_pong, encoded_len, parts,
+};
 pub use error::ProtocolError;
 pub use unfinished::Unfinished;
 

@@ -136,6 +136,7 @@ settings! {
         publish_per_second_max: word_or("unlimited", count(1, U32_MAX)),
         inbox_entries_max: count(1, 1 << 24),
         backlog_bytes_max: bytes(KIB, TIB),
+        history_bytes_max: bytes(KIB, TIB),
         unsent_bytes_max: bytes(1, GIB),
         unacknowledged_time_max: time(MS * 100, DAY),
         close_time_max: time(MS * 10, HOUR),
@@ -152,5 +153,8 @@ settings! {
         coalesce: time(Duration::ZERO, SECOND),
         echo: words!(Echo { "on" => On, "off" => Off }),
         publish: words!(ClientPublish { "allowed" => Allowed, "refused" => Refused }),
+        history_count_max: count(0, 1 << 24),
+        history_bytes_max: bytes(1, GIB * 64),
+        history_age_max: time(SECOND, DAY * 365),
     }
 }

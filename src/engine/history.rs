@@ -1,0 +1,222 @@
+//! What a room keeps of its past, at its home: the log that members resume from and that the API reads.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::clock::Nanos;
+use super::position::{Epoch, Position};
+use super::settings::RoomSettings;
+use crate::protocol::frame::MessageKind;
+
+/// One publication as the log keeps it. Cheap to clone: the payload is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its number in the room, dense within an epoch.
+    pub offset: u64,
+    /// Whether the payload is text.
+    pub kind: MessageKind,
+    /// What was published.
+    pub payload: Bytes,
+    /// When, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// What the publisher says about it, a JSON object.
+    pub tags: Option<Arc<str>>,
+    /// Who published it, a JSON object, if the publisher is known.
+    pub info: Option<Arc<str>>,
+}
+
+/// What to read of a room's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct HistoryQuery {
+    /// Only what came after this position (reversed: in front of it); `None`: from the oldest (reversed: the newest) on.
+    pub since: Option<Position>,
+    /// At most so many publications; 0: only where the room stands.
+    pub limit: usize,
+    /// In which direction.
+    pub order: Order,
+}
+
+/// The direction in which a log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The oldest first.
+    #[default]
+    Forward,
+    /// The newest first.
+    Backward,
+}
+
+/// A part of a room's log, and where the room stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The room's epoch.
+    pub epoch: Epoch,
+    /// Offset of the newest publication; 0: none yet.
+    pub offset: u64,
+    /// Whether everything between `since` and the first record is there: false if `since` is of another epoch, yet to
+    /// come, or in front of what the room has kept.
+    pub complete: bool,
+    /// What was asked for.
+    pub records: Vec<Record>,
+}
+
+/// A room's log: its newest publications, within the bounds of its settings.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    records: VecDeque<(Record, Nanos)>,
+    bytes: usize,
+}
+
+/// What a record costs beside its payload, bytes.
+const RECORD_OVERHEAD_BYTES: usize = size_of::<(Record, Nanos)>();
+
+impl Log {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Memory that it accounts for, bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Offset of the oldest publication that is kept.
+    pub(crate) fn first_offset(&self) -> Option<u64> {
+        self.records.front().map(|(record, _)| record.offset)
+    }
+
+    /// When the oldest publication that is kept was published.
+    pub(crate) fn oldest(&self) -> Option<Nanos> {
+        self.records.front().map(|(_, published)| *published)
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = &(Record, Nanos)> {
+        self.records.iter()
+    }
+
+    /// Keeps a publication, and lets go of what is too much by then. The newest stays even if it alone is too long.
+    pub(crate) fn append(&mut self, record: Record, published: Nanos, settings: &RoomSettings) {
+        debug_assert!(
+            self.records.back().is_none_or(|(newest, _)| newest.offset + 1 == record.offset),
+            "offsets are dense"
+        );
+        self.bytes += cost(&record);
+        self.records.push_back((record, published));
+        let count_max = usize::try_from(settings.history_count_max).unwrap_or(usize::MAX);
+        while self.records.len() > 1 && (self.records.len() > count_max || self.bytes > settings.history_bytes_max) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Lets go of what was published before `oldest`.
+    pub(crate) fn expire(&mut self, oldest: Nanos) {
+        while self.oldest().is_some_and(|published| published < oldest) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Lets go of the oldest publication.
+    pub(crate) fn forget_oldest(&mut self) {
+        if let Some((record, _)) = self.records.pop_front() {
+            self.bytes -= cost(&record);
+        }
+        if self.records.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Reads a part, for a room that stands at `now`.
+    pub(crate) fn read(&self, query: &HistoryQuery, now: Position) -> History {
+        let Position { epoch, offset } = now;
+        let first = self.first_offset().unwrap_or(offset + 1);
+        let since = query.since.map(|since| if since.epoch == epoch { since.offset } else { u64::MAX });
+        let complete = match (since, query.order) {
+            (None, _) => true,
+            (Some(since), Order::Forward) => since <= offset && since + 1 >= first,
+            (Some(since), Order::Backward) => since <= offset + 1 && since >= first,
+        };
+        let mut records = Vec::new();
+        if complete || since.is_some_and(|since| since < first) {
+            let after = since.unwrap_or(0);
+            let index = |offset: u64| usize::try_from(offset.saturating_sub(first)).unwrap_or(usize::MAX);
+            let take = |record: &(Record, Nanos)| record.0.clone();
+            records = match query.order {
+                Order::Forward => self.records.iter().skip(index(after + 1)).take(query.limit).map(take).collect(),
+                Order::Backward => {
+                    let end = since.map_or(self.records.len(), |since| index(since).min(self.records.len()));
+                    self.records.range(..end).rev().take(query.limit).map(take).collect()
+                }
+            };
+        }
+        History { epoch, offset, complete, records }
+    }
+}
+
+fn cost(record: &Record) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    RECORD_OVERHEAD_BYTES + record.payload.len() + text(&record.tags) + text(&record.info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(7);
+
+    fn record(offset: u64) -> Record {
+        let payload = Bytes::from(offset.to_string());
+        Record { offset, kind: MessageKind::Text, payload, time_ms: 0, tags: None, info: None }
+    }
+
+    /// A room of which 10 publications were made and 3..=10 are kept.
+    fn log() -> (Log, Position) {
+        let settings = RoomSettings { history_count_max: 8, ..RoomSettings::default() };
+        let mut log = Log::default();
+        for offset in 1..=10 {
+            log.append(record(offset), Nanos(offset), &settings);
+        }
+        (log, Position { epoch: EPOCH, offset: 10 })
+    }
+
+    #[test]
+    fn bounds() {
+        let (mut log, _) = log();
+        assert_eq!(log.first_offset(), Some(3));
+        let settings = RoomSettings { history_count_max: 8, history_bytes_max: 1, ..RoomSettings::default() };
+        log.append(record(11), Nanos(11), &settings);
+        assert_eq!((log.first_offset(), log.records.len()), (Some(11), 1), "the newest is always kept");
+        log.expire(Nanos(12));
+        assert_eq!((log.is_empty(), log.bytes()), (true, 0));
+    }
+
+    #[test]
+    fn parts() {
+        let (log, now) = log();
+        let read = |since: Option<(u64, u64)>, limit, order| {
+            let since = since.map(|(epoch, offset)| Position { epoch: Epoch(epoch), offset });
+            let history = log.read(&HistoryQuery { since, limit, order }, now);
+            (history.complete, history.records.iter().map(|record| record.offset).collect::<Vec<_>>())
+        };
+        let (all, forward, backward) = (usize::MAX, Order::Forward, Order::Backward);
+        for (since, limit, order, expected) in [
+            (None, all, forward, (true, vec![3, 4, 5, 6, 7, 8, 9, 10])),
+            (None, 0, forward, (true, vec![])),
+            (None, 2, forward, (true, vec![3, 4])),
+            (None, 2, backward, (true, vec![10, 9])),
+            (Some((7, 8)), all, forward, (true, vec![9, 10])),
+            (Some((7, 10)), all, forward, (true, vec![])),
+            (Some((7, 2)), 1, forward, (true, vec![3])),
+            (Some((7, 1)), 1, forward, (false, vec![3])),
+            (Some((7, 11)), all, forward, (false, vec![])),
+            (Some((8, 8)), all, forward, (false, vec![])),
+            (Some((7, u64::MAX)), all, forward, (false, vec![])),
+            (Some((7, 5)), all, backward, (true, vec![4, 3])),
+            (Some((7, 11)), 1, backward, (true, vec![10])),
+            (Some((7, 12)), 1, backward, (false, vec![])),
+        ] {
+            assert_eq!(read(since, limit, order), expected, "{since:?} {limit} {order:?}");
+        }
+    }
+}
