@@ -73,6 +73,11 @@ async function answered(response) {
   return JSON.parse(text);
 }
 
+/** No server outlives its test, however that one ends; SIGKILL alone leaves it. */
+const running = new Set();
+process.on("exit", () => running.forEach((server) => server.child.kill("SIGKILL")));
+for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]]) process.on(signal, () => process.exit(code));
+
 export class StockServer extends Server {
   /** Starts one with settings of its own; `overrides` are those of `settings` above. */
   static async start(overrides) {
@@ -81,11 +86,13 @@ export class StockServer extends Server {
     await writeFile(join(folder, "settings.toml"), settings(overrides));
     const server = await super.start(process.env.SHARDCAST_BIN, ["--config", join(folder, "settings.toml")]);
     server.folder = folder;
+    running.add(server);
     return server;
   }
 
   async stop() {
     await this.kill();
+    running.delete(this);
     await rm(this.folder, { recursive: true, force: true });
   }
 
