@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Clients that others wrote, unmodified, against shardcast: npm centrifuge in Node and in Chromium, PyPI centrifuge-python
-# and cent. About 100 seconds, of which the page in Chromium is offline for 60.
+# Clients that others wrote, unmodified, against shardcast: npm centrifuge in Node and in Chromium, PyPI
+# centrifuge-python and cent. About 100 seconds, of which the page in Chromium is offline for 60.
 #
 #   tests/stock/run.sh [PART...]
 #
@@ -54,7 +54,8 @@ if [ ! -e "$packages" ]; then
 fi
 if [ ! -e "$environment/complete" ]; then
     install venv python3 -m venv --clear "$environment"
-    install pip "$environment/bin/python" -m pip install --disable-pip-version-check --no-deps -r "$here/requirements.txt"
+    install pip "$environment/bin/python" -m pip install --disable-pip-version-check --no-deps \
+        -r "$here/requirements.txt"
     touch "$environment/complete"
 fi
 exec 9>&-

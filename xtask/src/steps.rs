@@ -28,7 +28,12 @@ const AUTOBAHN_TEST: &str = "tests/autobahn/run.sh";
 /// Making its Python environment takes about half a minute, the cases about 20 seconds; a server that leaves cases
 /// without an answer is given up by the script itself after 5 minutes.
 const AUTOBAHN_LIMIT: Duration = Duration::from_secs(600);
-/// The script's exit code (as automake's) for "cannot run here".
+
+const STOCK_TEST: &str = "tests/stock/run.sh";
+/// The page in Chromium is offline for a minute; installing packages takes less than one.
+const STOCK_LIMIT: Duration = Duration::from_secs(420);
+
+/// A script's exit code (as automake's) for "cannot run here".
 const EXIT_SKIPPED: i32 = 77;
 
 /// Each step runs by itself too: what it needs built, it builds.
@@ -82,6 +87,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step { name: "dialects", summary: "the load generator speaks to NATS and to nginx with nchan", run: dialects },
     Step { name: "browser", summary: "two pages in Chromium see each other's messages", run: browser },
+    Step { name: "stock", summary: "clients that others wrote, in Node, Chromium and Python", run: stock },
     Step { name: "autobahn", summary: "the WebSocket conformance cases 1 to 10", run: autobahn },
 ];
 
@@ -126,17 +132,29 @@ fn browser() -> Outcome {
     check().into()
 }
 
+fn stock() -> Outcome {
+    for (program, package) in [("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")] {
+        if let Err(why) = ensure(program, package) {
+            return Outcome::Skipped { why, enable: format!("apt-get install {package}") };
+        }
+    }
+    script(STOCK_TEST, STOCK_LIMIT, "its packages cannot be installed (see above)", "npm and pip with a registry")
+}
+
 fn autobahn() -> Outcome {
+    let why = "its fuzzing client needs Python 2.7 (see above)";
+    script(AUTOBAHN_TEST, AUTOBAHN_LIMIT, why, "pyenv install 2.7.18")
+}
+
+/// Runs a script that tests the server as it is shipped; `why` and `enable` say why it may be skipped.
+fn script(path: &str, limit: Duration, why: &str, enable: &str) -> Outcome {
     if let Err(problem) = build_release() {
         return Outcome::Failed(problem);
     }
-    match exit_code_within(&mut Command::new(AUTOBAHN_TEST), AUTOBAHN_LIMIT) {
+    match exit_code_within(&mut Command::new(path), limit) {
         Ok(0) => Outcome::Passed,
-        Ok(EXIT_SKIPPED) => Outcome::Skipped {
-            why: "its fuzzing client needs Python 2.7 (see above)".to_owned(),
-            enable: "pyenv install 2.7.18".to_owned(),
-        },
-        Ok(code) => Outcome::Failed(format!("{AUTOBAHN_TEST} ended with exit code {code}")),
+        Ok(EXIT_SKIPPED) => Outcome::Skipped { why: why.to_owned(), enable: enable.to_owned() },
+        Ok(code) => Outcome::Failed(format!("{path} ended with exit code {code}")),
         Err(problem) => Outcome::Failed(problem),
     }
 }
