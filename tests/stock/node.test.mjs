@@ -113,13 +113,13 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         assert.deepEqual(JSON.parse(heard.text), { text: "hé", n: [1, 2.5, null] });
 
         raw.text("plain text");
-        raw.text('{ "json":\n true }');
+        raw.text('{ "json":\r\n true,\n"lines":\r 3 }'); // no line may end inside a frame or an event
         raw.socket.send(Buffer.from([0, 255, 1]), { binary: true });
         await server.publish(room, { from: "outside" });
         for (const subscription of subscriptions) {
           const seen = await published(subscription, 5);
           assert.deepEqual(seen[4], { from: "outside" });
-          assert.deepEqual(seen.slice(1, 4), ["plain text", { json: true }, Buffer.from([0, 255, 1]).toString("base64")]);
+          assert.deepEqual(seen.slice(1, 4), ["plain text", { json: true, lines: 3 }, Buffer.from([0, 255, 1]).toString("base64")]);
           const [, , , binary, outside] = subscription.journal.of("publication");
           assert.deepEqual(binary.tags, { encoding: "base64" });
           assert.equal(outside.info, undefined, "nobody in particular published it");
