@@ -220,7 +220,7 @@ describe("bad input", { concurrency: true }, () => {
     assert.equal(await ask("connection/http_stream", post(JSON.stringify({ id: 1, connect: { data: "x".repeat(65 * 1024) } }))), 413);
   });
 
-  test("/emulation: malformed 400, strangers 404, too long 413, other methods 405, preflight 204", async (t) => {
+  test("/emulation: malformed 400, no such node 404, no such session 204, too long 413, other methods 405, preflight 204", async (t) => {
     const stream = WireStream.httpStream(server.url, CONNECT);
     t.after(() => stream.close());
     const { reply } = await stream.journal.wait("connected", ({ reply }) => reply?.connect);
@@ -232,8 +232,10 @@ describe("bad input", { concurrency: true }, () => {
     const say = (fields) => ask(JSON.stringify({ session, node, data: '{"id":2,"rpc":{}}', ...fields }));
     assert.equal(await ask("{"), 400);
     assert.equal(await ask('{"data":7}'), 400);
-    assert.equal(await say({ session: "00000000000000000000000000000000" }), 404);
-    assert.equal(await say({ session: "" }), 404);
+    // A stock client takes 404 for a restarted server and gives its stream up at once: before it has read why the
+    // server ended its session, if the two cross.
+    assert.equal(await say({ session: "00000000000000000000000000000000" }), 204);
+    assert.equal(await say({ session: "" }), 204);
     assert.equal(await say({ node: "another" }), 404);
     assert.equal(await say({ data: "x".repeat(70 * 1024) }), 413);
     assert.equal(await ask(undefined, { method: "GET" }), 405);

@@ -55,7 +55,10 @@ function network(wire) {
   async function notedFetch(address, options) {
     const isEmulation = new URL(address).pathname.endsWith("/emulation");
     sent(isEmulation ? JSON.parse(options.body).data : options.body);
-    const response = await fetch(address, options);
+    const response = await fetch(address, options).catch((error) => {
+      wire.add("failure", { address: String(address), message: `${error.message}: ${error.cause?.message}` });
+      throw error;
+    });
     if (isEmulation) wire.add("emulation", { status: response.status });
     if (isEmulation || !response.ok) return response;
     const [own, noted] = response.body.tee();
@@ -125,6 +128,11 @@ export class Member {
   close() {
     this.client.disconnect();
   }
+}
+
+/** What a client sent and got last, for the message of a failed assertion. */
+export function lately({ journal, wire }) {
+  return [...journal.entries.slice(-6), ...wire.entries.slice(-10)].map((entry) => JSON.stringify(entry).slice(0, 300)).join("\n  ");
 }
 
 /** The data of the publications that a subscription had, from a place in its journal on. */

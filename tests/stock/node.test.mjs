@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { dataOf, Member, published, TRANSPORTS, unique } from "./clients.mjs";
+import { dataOf, lately, Member, published, TRANSPORTS, unique } from "./clients.mjs";
 import { Proxy } from "./proxy.mjs";
 import { StockServer } from "./server.mjs";
 import { WireSocket, WireStream } from "./wire.mjs";
@@ -389,7 +389,7 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         const [events, journal] = [one.journal.mark(), subscription.journal.mark()];
         await server.api("disconnect", { user: one.name, disconnect: { code: 3001, reason: "shutdown" } });
         const { code } = await one.journal.wait("the close", "connecting", { from: events });
-        assert.equal(code, 3001);
+        assert.equal(code, 3001, lately(one));
         const again = await subscription.journal.wait("back", "subscribed", { from: journal });
         assert.equal(again.recovered, true);
 
@@ -417,7 +417,7 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         const events = one.journal.mark();
         await server.api("refresh", { user: one.name, expired: true });
         const { code } = await one.journal.wait("the close", "connecting", { from: events });
-        assert.equal(code, 3005);
+        assert.equal(code, 3005, lately(one));
         await one.journal.wait("back", "connected", { from: events });
       });
 
@@ -498,7 +498,7 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         const [events, journal] = [one.journal.mark(), subscription.journal.mark()];
         await own.drain();
         const { code } = await one.journal.wait("the close", "connecting", { from: events });
-        assert.equal(code, 3001);
+        assert.equal(code, 3001, lately(one));
         await own.startAgain();
         const subscribed = await subscription.journal.wait("the resubscribe", "subscribed", { from: journal });
         assert.deepEqual([subscribed.wasRecovering, subscribed.recovered], [true, false]);
