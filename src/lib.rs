@@ -45,6 +45,11 @@ pub use engine::{
     AdmissionError, Adoption, Encoding, JoinError, Joins, Membership, NotJoined, Permit, Purpose, RoomsFull,
 };
 
+#[doc(inline)]
+pub use engine::settings::{Recovery, SessionSettings};
+#[doc(inline)]
+pub use engine::{Identity, SessionTerms, Target, Transport};
+
 // Publish.
 #[doc(inline)]
 pub use engine::room::{ROOM_NAME_BYTES_MAX, RoomName, RoomNameError};
@@ -54,6 +59,8 @@ pub use engine::{Ended, Publication, PublishError, Published};
 // Look back.
 #[doc(inline)]
 pub use engine::{Epoch, History, HistoryQuery, Order, Position, PositionError, Record, Start};
+#[doc(inline)]
+pub use engine::{PresenceStats, Present};
 #[doc(inline)]
 pub use protocol::frame::MessageKind;
 

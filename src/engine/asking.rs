@@ -2,6 +2,7 @@
 //! stands behind everything that was published before the question.
 
 use super::history::{History, HistoryQuery};
+use super::presence::{PresenceStats, Present};
 
 /// A question of a connection to the home of a room that it is in.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,10 @@ pub(crate) enum Ask {
     Published,
     /// Read the room's log.
     History(HistoryQuery),
+    /// Who is in the room.
+    Presence,
+    /// How many are in the room.
+    PresenceStats,
     /// Let go of everything that the room has kept.
     Forget,
 }
@@ -39,6 +44,9 @@ pub(crate) enum Answer {
     Published,
     /// `None`: the room has no history, or is not there.
     History(Option<History>),
+    /// `None`: the room keeps no presence, or is not there.
+    Presence(Option<Vec<Present>>),
+    PresenceStats(Option<PresenceStats>),
     Forgotten,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::admission::Permit;
 use super::asking::{Answer, Ask};
@@ -13,6 +14,7 @@ use super::feed::Encoding;
 use super::home::Held;
 use super::metrics::Snapshot;
 use super::position::{Epoch, Start};
+use super::session::{Act, SessionTerms, Target};
 use super::settings::Echo;
 use crate::protocol::frame::MessageKind;
 
@@ -25,6 +27,10 @@ pub(crate) enum Command<S> {
     Publish { room: Arc<Room>, held: Held, publication: Publication, reply: oneshot::Sender<Published> },
     /// Say what the home of this room knows.
     Ask { room: Arc<Room>, ask: Ask, reply: oneshot::Sender<Answer> },
+    /// Take what the client of a session says by a request of its own, and say whether there is such a session.
+    Emulate { number: u32, serial: u32, secret: Uuid, message: Bytes, reply: oneshot::Sender<bool> },
+    /// Do something with every session that is meant, and say with how many.
+    Act { target: Arc<Target>, act: Act, reply: oneshot::Sender<usize> },
     /// As a home, send something through every shard; each answers with its number.
     Probe(mpsc::Sender<usize>),
     /// Say how things stand.
@@ -52,6 +58,8 @@ pub(crate) struct Join<S> {
 pub(crate) enum Role {
     /// Of one room, counted as its member already: [`super::directory::Directory::join`].
     Member { room: Arc<Room>, encoding: Encoding, start: Start, echo: Echo },
+    /// Of as many rooms as it says.
+    Session(SessionTerms),
 }
 
 /// What is published from outside: by the API, a broker, or the engine's user.

@@ -4,6 +4,7 @@ use std::io;
 
 use super::admission::Permit;
 use super::membership::Close;
+use super::session::Session;
 use super::socket::Socket;
 use super::window::Publisher;
 use crate::protocol::frame::{self, Unfinished};
@@ -66,6 +67,10 @@ impl Flags {
     pub(crate) const SAID_GOODBYE: Self = Self(128);
     /// What it sends is not frames any more, or not from a frame's start.
     pub(crate) const UNINTELLIGIBLE: Self = Self(256);
+    /// It is in many rooms, and says so in commands: see [`super::session`].
+    pub(crate) const SESSION: Self = Self(512);
+    /// An HTTP answer without end instead of a WebSocket: what its client sends says nothing.
+    pub(crate) const STREAM: Self = Self(1_024);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
 
@@ -103,6 +108,7 @@ pub(crate) struct Extra {
     pub(crate) ending: Option<Box<Close>>,
     /// Messages that it may publish now, if its rate is bounded: see [`super::inbound`].
     pub(crate) allowance: Option<Allowance>,
+    pub(crate) session: Option<Box<Session>>,
 }
 
 /// A token bucket of one second's messages.
@@ -121,6 +127,7 @@ impl Extra {
             && self.pong.is_none()
             && self.ending.is_none()
             && self.allowance.is_none()
+            && self.session.is_none()
     }
 }
 
@@ -158,7 +165,7 @@ impl<S: Socket> Connection<S> {
 
     /// Frees the extra part when nothing is unfinished any more.
     pub(crate) fn settle(&mut self) {
-        if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
+        if !self.flags.has(Flags::SESSION) && self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
             self.extra = None;
         }
     }

@@ -94,6 +94,11 @@ impl Directory {
         self.rooms.get(name).map(|held| Arc::clone(&held.room))
     }
 
+    /// All rooms, with their members.
+    pub(crate) fn list(&self) -> Vec<(RoomName, u32)> {
+        self.rooms.iter().map(|held| (held.key().clone(), held.room.members())).collect()
+    }
+
     /// One holder more of a room that somebody holds.
     pub(crate) fn hold_more(&self, room: &Room) {
         if let Some(mut held) = self.rooms.get_mut(&room.name) {

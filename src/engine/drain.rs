@@ -102,7 +102,10 @@ impl<S: Socket> Shard<S> {
     /// Closes a connection with the drain's code.
     pub(crate) fn close_for_drain(&mut self, number: u32) {
         let code = self.draining.as_ref().map_or(1001, |draining| draining.drain.code);
-        let reason = "the server is restarting".to_owned();
+        let (code, reason) = match self.connections.get(number) {
+            Some(connection) if connection.flags.has(Flags::SESSION) => (3001, "shutdown".to_owned()),
+            _ => (code, "the server is restarting".to_owned()),
+        };
         self.close(number, &Close { code, reason, counter: Counter::ClosedDrain });
     }
 }

@@ -28,6 +28,9 @@ impl<S: Socket> Shard<S> {
     /// Closes a connection by its own doing: it broke a rule, or said goodbye.
     pub(crate) fn end(&mut self, number: u32, close: Close) {
         let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.flags.has_any(Flags::SESSION) {
+            return self.close(number, &close);
+        }
         let Some(room) = self.rooms.get(connection.room).map(|room| &room.room) else { return };
         if connection.state != State::Open || !connection.flags.has(Flags::PUBLISHED) {
             return self.close(number, &close);

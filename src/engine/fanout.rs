@@ -17,7 +17,7 @@ use super::socket::Socket;
 use super::window::Window;
 
 /// Places of a ring that are walked past for one send's worth of a slice: looking costs far less than sending.
-const VISITS_PER_SEND: usize = 16;
+pub(crate) const VISITS_PER_SEND: usize = 16;
 
 impl<S: Socket> Shard<S> {
     /// Publications from a room's home.
@@ -25,7 +25,6 @@ impl<S: Socket> Shard<S> {
         // The shard may have left the room, and come back, while the chunk was on its way.
         let current = |room: &&mut LocalRoom| room.room.id == chunk.room_id && room.joining.is_none();
         let Some(room) = self.rooms.get_mut(chunk.number).filter(current) else { return };
-        debug_assert!(room.members() > 0, "a room without members is not kept");
         room.append(chunk, self.now);
         if room.warmth == Warmth::Cold {
             self.warm.push(chunk.number);
@@ -36,7 +35,9 @@ impl<S: Socket> Shard<S> {
             room.backlogged = true;
             self.backlogged += 1;
         }
-        self.start_lap(chunk.number);
+        if room.lap.is_running() || room.queued == Queued::Running {
+            self.start_lap(chunk.number);
+        }
     }
 
     /// A room keeps nothing in front of `offset` any more.
@@ -107,6 +108,12 @@ impl<S: Socket> Shard<S> {
     /// Visits members of one room until the lap or the slice ends. Returns what is left of the slice.
     fn slice(&mut self, number: u32, mut visits_left: usize) -> usize {
         let Some(room) = self.rooms.get_mut(number) else { return visits_left };
+        if room.feed.encoding.is_multiplexed() {
+            let SlicePart { tally, visits_left } = self.slice_of_sessions(number, visits_left);
+            self.offered(number);
+            self.settle_tally(tally);
+            return visits_left;
+        }
         let places = room.places();
         let mut tally = Tally::default();
         for _ in 0..room.lap.visits_left() {
@@ -201,8 +208,13 @@ impl<S: Socket> Shard<S> {
     /// Closes the gaps in a room's ring, if there are many. Amortised O(1) per member that left.
     pub(crate) fn renumber(&mut self, number: u32) {
         let Some(room) = self.rooms.get_mut(number).filter(|room| room.wants_renumbering()) else { return };
+        let multiplexed = room.feed.encoding.is_multiplexed();
         for (place, member) in (0u32..).zip(room.renumber()) {
-            if let Some(connection) = self.connections.get_mut(*member) {
+            if multiplexed {
+                if let Some(subscription) = self.subscriptions.get_mut(*member) {
+                    subscription.place = place;
+                }
+            } else if let Some(connection) = self.connections.get_mut(*member) {
                 connection.place = place;
             }
         }
@@ -211,15 +223,20 @@ impl<S: Socket> Shard<S> {
     /// Holds blocked members to the room's window, and forgets what nobody needs any more.
     pub(crate) fn trim(&mut self, number: u32) {
         let Some(room) = self.rooms.get_mut(number) else { return };
+        let multiplexed = room.feed.encoding.is_multiplexed();
         let mut lagging = Vec::new();
         if !room.blocked.is_empty() {
             let limit = room.lag_limit(self.now);
             if !room.lap.is_running() || room.may_lag(limit) {
-                lagging = self.find_lagging(number, limit);
+                lagging = if multiplexed {
+                    self.find_lagging_subscriptions(number, limit)
+                } else {
+                    self.find_lagging(number, limit)
+                };
             }
         }
         for member in lagging {
-            self.lagged(number, member);
+            if multiplexed { self.lagged_subscription(number, member) } else { self.lagged(number, member) }
         }
         let Some(room) = self.rooms.get_mut(number) else { return };
         #[cfg(test)]
@@ -287,6 +304,7 @@ impl<S: Socket> Shard<S> {
         match connection.state {
             State::Joining => return,
             State::Closing => return self.serve_closing(number),
+            State::Open if connection.flags.has(Flags::SESSION) => return self.serve_session(number),
             State::Open => {}
         }
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
@@ -319,9 +337,9 @@ pub(crate) struct Tally {
     blocked: u64,
     deliveries: u64,
     bytes: u64,
-    skipped: u64,
+    pub(crate) skipped: u64,
     /// Connections that are gone, or have everything and are to be closed. Hardly ever any.
-    ended: Vec<u32>,
+    pub(crate) ended: Vec<u32>,
     /// Members at the same cursor get the same frames: where they began and ended, and how many they were.
     last_count: (u64, u64, u64),
 }
@@ -337,19 +355,32 @@ impl Tally {
     }
 }
 
+/// A slice of one room's lap: what it did, and what is left for other rooms.
+pub(crate) struct SlicePart {
+    pub(crate) tally: Tally,
+    pub(crate) visits_left: usize,
+}
+
 /// Sends what is between two positions, and moves the cursor.
-fn send_between<S: Socket>(connection: &mut Connection<S>, window: &Window, to: u64, tally: &mut Tally) -> Sent {
-    let from = connection.cursor;
-    let sent = send(&mut connection.socket, window.between(from, to));
+#[inline]
+pub(crate) fn send_between<S: Socket>(
+    socket: &mut S,
+    cursor: &mut u64,
+    window: &Window,
+    to: u64,
+    tally: &mut Tally,
+) -> Sent {
+    let from = *cursor;
+    let sent = send(socket, window.between(from, to));
     match sent {
-        Sent::All => connection.cursor = to,
+        Sent::All => *cursor = to,
         Sent::Part(bytes) => {
-            connection.cursor = from + bytes as u64;
+            *cursor = from + bytes as u64;
             tally.blocked += 1;
         }
         Sent::Gone => return sent,
     }
-    tally.count(window, from, connection.cursor);
+    tally.count(window, from, *cursor);
     sent
 }
 
@@ -372,7 +403,7 @@ fn offer<S: Socket>(
     if connection.flags.has(Flags::SKIPS_OWN) {
         return offer_without_own(connection, window, shard, tally);
     }
-    send_between(connection, window, window.head(), tally)
+    send_between(&mut connection.socket, &mut connection.cursor, window, window.head(), tally)
 }
 
 /// The same for a member that does not want its own messages: a send for each run of frames of others.
@@ -387,7 +418,7 @@ fn offer_without_own<S: Socket>(
     for (start, entry) in window.frames_from(connection.cursor) {
         if entry.publisher == own {
             if run_end > connection.cursor {
-                match send_between(connection, window, start, tally) {
+                match send_between(&mut connection.socket, &mut connection.cursor, window, start, tally) {
                     Sent::All => {}
                     sent => return sent,
                 }
@@ -396,13 +427,17 @@ fn offer_without_own<S: Socket>(
         }
         run_end = entry.end;
     }
-    if connection.cursor == window.head() { Sent::All } else { send_between(connection, window, window.head(), tally) }
+    if connection.cursor == window.head() {
+        Sent::All
+    } else {
+        send_between(&mut connection.socket, &mut connection.cursor, window, window.head(), tally)
+    }
 }
 
 /// What a blocked or new member gets when it can: the rest of a frame, what is for it alone, everything else.
 fn catch_up<S: Socket>(connection: &mut Connection<S>, room: &LocalRoom, shard: usize, tally: &mut Tally) -> Sent {
     if let Some(end) = room.window.frame_rest(connection.cursor) {
-        match send_between(connection, &room.window, end, tally) {
+        match send_between(&mut connection.socket, &mut connection.cursor, &room.window, end, tally) {
             Sent::All => {}
             sent => return sent,
         }

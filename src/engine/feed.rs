@@ -4,6 +4,9 @@
 //! as there are feeds in use. A publication is encoded once per feed and node, by the room's home.
 
 use super::position::{Began, Epoch, Position};
+use crate::protocol::centrifuge::publication::PublicationView;
+use crate::protocol::centrifuge::{push, stream};
+use crate::protocol::event_stream::{self, Begin};
 use crate::protocol::frame::{self, MessageKind};
 use crate::protocol::v1;
 
@@ -16,6 +19,14 @@ pub enum Encoding {
     Raw,
     /// The WebSocket subprotocol `shardcast.v1`: a header line with the position, then the payload.
     V1,
+    /// Server-sent events, in HTTP chunks.
+    EventStream,
+    /// Pushes of the centrifuge protocol, over WebSocket.
+    Centrifuge,
+    /// The same as server-sent events.
+    CentrifugeEvents,
+    /// The same as lines, in HTTP chunks.
+    CentrifugeLines,
 }
 
 /// What of a room.
@@ -43,6 +54,8 @@ pub(crate) struct Encodable<'p> {
     /// JSON objects.
     pub(crate) tags: Option<&'p str>,
     pub(crate) info: Option<&'p str>,
+    /// When it was published, milliseconds since 1970; 0: not to be said.
+    pub(crate) time_ms: u64,
     /// Whether the room has a history, so that its positions are worth telling.
     pub(crate) keeps: bool,
 }
@@ -53,14 +66,36 @@ impl Encoding {
         match self {
             Self::Raw => {}
             Self::V1 => v1::state_frame(out, position.epoch.text().as_str(), position.offset, began.into()),
+            Self::EventStream => {
+                out.extend_from_slice(event_stream::RETRY);
+                let begin = match began {
+                    Began::Live => Begin::Live,
+                    Began::Lost => Begin::Lost,
+                    Began::Recovered => return,
+                };
+                event_stream::begin(out, begin, position.epoch.text().as_str(), position.offset);
+            }
+            // A session says so in its answers to commands.
+            Self::Centrifuge | Self::CentrifugeEvents | Self::CentrifugeLines => {}
         }
+    }
+
+    /// Whether those who get it are in many rooms at once, each with its subscription: see [`super::session`].
+    #[inline]
+    pub(crate) const fn is_multiplexed(self) -> bool {
+        matches!(self, Self::Centrifuge | Self::CentrifugeEvents | Self::CentrifugeLines)
+    }
+
+    /// Whether it goes over an HTTP answer without end, rather than over a WebSocket.
+    pub(crate) const fn is_stream(self) -> bool {
+        matches!(self, Self::EventStream | Self::CentrifugeEvents | Self::CentrifugeLines)
     }
 
     /// Whether [`Encoding::greet`] can say that what somebody missed is lost.
     pub(crate) const fn tells_lost(self) -> bool {
         match self {
             Self::Raw => false,
-            Self::V1 => true,
+            _ => true,
         }
     }
 }
@@ -76,6 +111,27 @@ impl Feed {
         match self.encoding {
             Encoding::Raw => frame::encode_message(out, kind, payload),
             Encoding::V1 => v1::publication_frame(out, epoch.text().as_str(), offset, kind, payload),
+            Encoding::EventStream => {
+                let position = Position { epoch, offset }.to_string();
+                event_stream::publication(out, &position, kind, payload);
+            }
+            Encoding::Centrifuge => {
+                let push = publication.push();
+                frame::encode_message(out, MessageKind::Text, &push);
+            }
+            Encoding::CentrifugeEvents => stream::event_chunk(out, &publication.push()),
+            Encoding::CentrifugeLines => stream::lines_chunk(out, &publication.push()),
         }
+    }
+}
+
+impl Encodable<'_> {
+    /// As a push of the centrifuge protocol.
+    fn push(&self) -> Vec<u8> {
+        let Self { room, offset, kind, payload, tags, info, keeps, time_ms, .. } = *self;
+        let offset = if keeps { offset } else { 0 };
+        let mut push = Vec::with_capacity(payload.len() + 128);
+        push::publication(&mut push, room, &PublicationView { offset, kind, payload, time_ms, tags, info });
+        push
     }
 }

@@ -26,7 +26,9 @@ use super::joins::Joins;
 use super::metrics::Snapshot;
 use super::outbox::Outbox;
 use super::position::Start;
+use super::presence::{PresenceStats, Present};
 use super::room::RoomName;
+use super::session::{Act, SessionKey, SessionTerms, Target};
 use super::settings::{Echo, SHARDS_MAX, Settings};
 use super::shard::{Parts, Shard};
 use super::thread;
@@ -144,6 +146,8 @@ pub struct Adoption {
 pub enum Purpose {
     /// A member of one room.
     Member(Membership),
+    /// Of as many rooms as it says, in the words of the centrifuge protocol.
+    Session(SessionTerms),
 }
 
 /// How a connection is a member of one room.
@@ -164,6 +168,12 @@ impl Membership {
     #[must_use]
     pub const fn raw(room: RoomName) -> Self {
         Self { room, encoding: Encoding::Raw, start: Start::Live, echo: Echo::On }
+    }
+}
+
+impl From<SessionTerms> for Purpose {
+    fn from(terms: SessionTerms) -> Self {
+        Self::Session(terms)
     }
 }
 
@@ -215,6 +225,7 @@ impl Shared {
                 let room = self.directory.join(&room)?;
                 Ok(Role::Member { room, encoding, start, echo })
             }
+            Purpose::Session(terms) => Ok(Role::Session(terms)),
         }
     }
 
@@ -435,6 +446,92 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         slot.send(Command::Ask { room, ask, reply }).map_err(|_| Ended)?;
         answer.await.map(Some).map_err(|_| Ended)
+    }
+
+    /// Does what a session's client says by a request beside its stream. Whether there is such a session.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub async fn emulate(&self, session: &str, message: Bytes) -> Result<bool, Ended> {
+        let Some(SessionKey { shard, number, serial, secret }) = SessionKey::read(session) else { return Ok(false) };
+        let Some(shard) = self.shared.shards.get(shard) else { return Ok(false) };
+        let slot = shard.sender.reserve(message.len()).await.ok_or(Ended)?;
+        let (reply, heard) = oneshot::channel();
+        slot.send(Command::Emulate { number, serial, secret, message, reply }).map_err(|_| Ended)?;
+        heard.await.map_err(|_| Ended)
+    }
+
+    /// Ends sessions with a close code of the protocol; how many. Looks at every connection.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub async fn disconnect(&self, target: Target, code: u16, reason: &str) -> Result<usize, Ended> {
+        self.act(target, Act::Disconnect { code, reason: reason.to_owned() }).await
+    }
+
+    /// Takes sessions out of a room; how many were meant. Looks at every connection.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub async fn unsubscribe(&self, target: Target, room: &RoomName) -> Result<usize, Ended> {
+        let Some(room) = self.shared.directory.get(room) else { return Ok(0) };
+        self.act(target, Act::Unsubscribe { room }).await
+    }
+
+    /// Puts sessions into a room; how many were meant. Looks at every connection.
+    ///
+    /// # Errors
+    /// The engine has ended, or there are too many rooms.
+    pub async fn subscribe(&self, target: Target, room: &RoomName, start: Start) -> Result<usize, JoinError> {
+        let room = self.shared.directory.hold(room)?;
+        let meant = self.act(target, Act::Subscribe { room: Arc::clone(&room), start }).await;
+        self.shared.directory.release(&room);
+        meant.map_err(|_| JoinError::Ended)
+    }
+
+    async fn act(&self, target: Target, act: Act) -> Result<usize, Ended> {
+        let target = Arc::new(target);
+        let mut waiting = Vec::new();
+        for shard in &self.shared.shards {
+            let slot = shard.sender.reserve(0).await.ok_or(Ended)?;
+            let (reply, meant) = oneshot::channel();
+            let command = Command::Act { target: Arc::clone(&target), act: act.clone(), reply };
+            slot.send(command).map_err(|_| Ended)?;
+            waiting.push(meant);
+        }
+        let mut count = 0;
+        for meant in waiting {
+            count += meant.await.map_err(|_| Ended)?;
+        }
+        Ok(count)
+    }
+
+    /// Who is in `room`; `None` if it keeps no presence or is not there.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub async fn presence(&self, room: &RoomName) -> Result<Option<Vec<Present>>, Ended> {
+        match self.ask(room, Ask::Presence).await? {
+            Some(Answer::Presence(members)) => Ok(members),
+            _ => Ok(None),
+        }
+    }
+
+    /// How many are in `room`; `None` if it keeps no presence or is not there.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub async fn presence_stats(&self, room: &RoomName) -> Result<Option<PresenceStats>, Ended> {
+        match self.ask(room, Ask::PresenceStats).await? {
+            Some(Answer::PresenceStats(stats)) => Ok(stats),
+            _ => Ok(None),
+        }
+    }
+
+    /// The rooms that there are and their members on all shards. Walks over all rooms, a part at a time.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<(RoomName, u32)> {
+        self.shared.directory.list()
     }
 
     /// Members of `room`, on all shards.

@@ -4,13 +4,18 @@
 //! entry
 //! whose connection has gone, or notes another second, is stale. No timer per connection: four bytes.
 
+use std::time::Duration;
+
 use super::clock::Nanos;
-use super::connection::Flags;
+use super::connection::{Connection, Flags};
 use super::metrics::Counter;
 use super::ring::Warmth;
+use super::session::Session;
 use super::shard::Shard;
 use super::socket::Socket;
-use crate::protocol::frame;
+use crate::protocol::centrifuge::code::Disconnect;
+use crate::protocol::centrifuge::reply;
+use crate::protocol::{event_stream, frame};
 
 /// Seconds that the wheel reaches ahead; who is due later is looked at on the way.
 const SLOTS: u32 = 64;
@@ -59,7 +64,15 @@ impl Wheel {
 enum Verdict {
     LookAgain(u32),
     Ping,
+    /// An HTTP stream: a comment, which nobody answers.
+    Comment,
+    Disconnect(Disconnect),
     Gone(Counter),
+}
+
+/// Whole seconds, at least one.
+fn seconds(time: Duration) -> u32 {
+    Nanos(0).after(time).seconds().max(1)
 }
 
 impl<S: Socket> Shard<S> {
@@ -99,6 +112,8 @@ impl<S: Socket> Shard<S> {
                 match self.examine(number) {
                     Verdict::LookAgain(due_s) => self.schedule(number, due_s),
                     Verdict::Ping => self.ping(number),
+                    Verdict::Comment => self.comment(number),
+                    Verdict::Disconnect(why) => self.disconnect(number, why),
                     Verdict::Gone(counter) => self.abort(number, counter),
                 }
             }
@@ -112,6 +127,12 @@ impl<S: Socket> Shard<S> {
             return Verdict::Gone(Counter::Aborted);
         }
         let now_s = self.now.seconds();
+        if connection.flags.has(Flags::SESSION) {
+            return self.examine_session(connection);
+        }
+        if connection.flags.has(Flags::STREAM) {
+            return Verdict::Comment;
+        }
         if connection.flags.has(Flags::QUEUED) {
             // It has said something; it is this shard that has not listened, because publishers have to wait.
             return Verdict::LookAgain(now_s.saturating_add(1));
@@ -130,8 +151,70 @@ impl<S: Socket> Shard<S> {
         Nanos(0).after(self.settings.heartbeat.silence_max).seconds().max(1)
     }
 
+    fn examine_session(&self, connection: &Connection<S>) -> Verdict {
+        let now_s = self.now.seconds();
+        let session = connection.extra.as_ref().and_then(|extra| extra.session.as_deref());
+        if session.is_some_and(Session::is_new) {
+            let stale_s = connection.heard_s.saturating_add(seconds(self.settings.sessions.connect_time_max));
+            return if now_s >= stale_s { Verdict::Disconnect(Disconnect::STALE) } else { Verdict::LookAgain(stale_s) };
+        }
+        if connection.flags.has(Flags::PINGED) {
+            return if connection.flags.has(Flags::QUEUED) {
+                // It has said something; it is this shard that has not listened.
+                Verdict::LookAgain(now_s.saturating_add(1))
+            } else {
+                Verdict::Disconnect(Disconnect::NO_PONG)
+            };
+        }
+        let ping_s = session.map_or(0, |session| session.next_ping_s);
+        if now_s >= ping_s { Verdict::Ping } else { Verdict::LookAgain(ping_s) }
+    }
+
+    /// A new session: puts it down for the time by which it must have said `connect`.
+    pub(crate) fn schedule_session(&mut self, number: u32) {
+        let interval_s = seconds(self.settings.heartbeat.ping_interval);
+        let now_s = self.now.seconds();
+        let at = now_s.saturating_add(seconds(self.settings.sessions.connect_time_max));
+        let serial = self.connections.get(number).map_or(0, |connection| connection.serial);
+        if let Some(session) = self.session(number) {
+            // Those who come together are not pinged together: Fibonacci hashing, as below.
+            session.next_ping_s =
+                now_s + interval_s - (serial.wrapping_mul(2_654_435_769) >> 16) % (interval_s / 2 + 1);
+        }
+        self.schedule(number, at);
+    }
+
+    /// Pings a session as its protocol does: often enough whatever else goes on, for its client counts on it.
+    fn ping_session(&mut self, number: u32) {
+        let (now_s, interval_s) = (self.now.seconds(), seconds(self.settings.heartbeat.ping_interval));
+        let answer_s = self.silence_max_s().saturating_sub(interval_s).clamp(1, interval_s.max(1));
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.flags.set(Flags::PINGED);
+        let Some(session) = self.session(number) else { return };
+        session.next_ping_s = now_s.saturating_add(interval_s.max(1));
+        self.say(number, |out| out.extend_from_slice(reply::PING));
+        self.send_replies(number);
+        self.schedule(number, now_s.saturating_add(answer_s));
+    }
+
+    /// Keeps the middle boxes of an HTTP stream awake.
+    fn comment(&mut self, number: u32) {
+        let interval_s = self.ping_interval_s(self.connections.get(number).map_or(0, |it| it.serial));
+        self.schedule(number, self.now.seconds().saturating_add(interval_s));
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.flags.has(Flags::BLOCKED) {
+            // Something is under way anyway.
+            return;
+        }
+        connection.extra().direct.extend_from_slice(event_stream::COMMENT);
+        self.serve(number);
+    }
+
     fn ping(&mut self, number: u32) {
         let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.flags.has(Flags::SESSION) {
+            return self.ping_session(number);
+        }
         connection.flags.set(Flags::PINGED);
         frame::encode_ping(&mut connection.extra().direct, &[]);
         let heard_s = connection.heard_s;

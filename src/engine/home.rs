@@ -375,6 +375,8 @@ impl Homes {
         match ask {
             Ask::Published => Answer::Published,
             Ask::History(query) => Answer::History(self.history(room_id, &query)),
+            Ask::Presence => Answer::Presence(None),
+            Ask::PresenceStats => Answer::PresenceStats(None),
             Ask::Forget => {
                 self.forget(room_id, outbox);
                 Answer::Forgotten
@@ -519,7 +521,7 @@ impl HomeRoom {
                     (self.room.name.as_str(), self.epoch, self.offset, payload.bytes());
                 let (tags, info) = (tags.map(|it| &**it), info.map(|it| &**it));
                 let keeps = self.kept.is_some();
-                feed.encode(frames, &Encodable { room, epoch, offset, kind, payload, tags, info, keeps });
+                feed.encode(frames, &Encodable { room, epoch, offset, kind, payload, tags, info, time_ms: 0, keeps });
             }
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }
@@ -540,6 +542,7 @@ impl HomeRoom {
                 payload,
                 tags: tags.as_deref(),
                 info: info.as_deref(),
+                time_ms: 0,
                 keeps: true,
             };
             feed.encode(&mut frames, &encodable);

@@ -26,7 +26,7 @@ use crate::protocol::frame::{self, DecodeLimits, MessageKind, ProtocolError, Sin
 const PUBLISHED_BYTES_PER_TURN: usize = if cfg!(test) { 1_024 } else { 256 << 10 };
 
 /// What a message costs of it beside its payload, and what a ping or a pong costs.
-const MESSAGE_OVERHEAD_BYTES: usize = 64;
+pub(crate) const MESSAGE_OVERHEAD_BYTES: usize = 64;
 
 /// Bytes of answers to the pings of one read. A connection that takes no more gets one: the newest.
 const PONG_BYTES_PER_READ: usize = 4 << 10;
@@ -99,7 +99,9 @@ impl<S: Socket> Shard<S> {
             Ok(len) => {
                 self.counts.add(Counter::BytesReceived, len as u64);
                 connection.heard_s = self.now.seconds();
-                connection.flags.clear(Flags::PINGED);
+                if !connection.flags.has_any(Flags::SESSION) {
+                    connection.flags.clear(Flags::PINGED);
+                }
                 // An end that was reported together with the data is not reported again.
                 let drained = len < read_bytes && !connection.flags.has(Flags::HUNG_UP);
                 let consumed = self.decode(number, &mut buffer[..len], bytes_left);
@@ -128,7 +130,9 @@ impl<S: Socket> Shard<S> {
         if !rest.is_empty() {
             connection.extra().unread = rest.to_vec();
         }
-        match connection.extra.as_ref().and_then(|extra| extra.allowance).filter(Allowance::is_used_up) {
+        let is_session = connection.flags.has_any(Flags::SESSION);
+        let allowance = connection.extra.as_ref().and_then(|extra| extra.allowance).filter(|_| !is_session);
+        match allowance.filter(Allowance::is_used_up) {
             // Also when nothing is left: what comes next would be read, and published, at once.
             Some(allowance) => {
                 connection.flags.set(Flags::QUEUED);
@@ -159,6 +163,12 @@ impl<S: Socket> Shard<S> {
     /// Decodes what one connection sent and does what it says. Returns how much was used up.
     fn decode(&mut self, number: u32, input: &mut [u8], bytes_left: &mut usize) -> usize {
         let Some(connection) = self.connections.get_mut(number) else { return input.len() };
+        if connection.flags.has_any(Flags::STREAM) {
+            return input.len();
+        }
+        if connection.flags.has_any(Flags::SESSION) {
+            return self.decode_session(number, input, bytes_left);
+        }
         let Some(room) = self.rooms.get(connection.room) else { return input.len() };
         let limits = &self.settings.limits;
         let decode_limits = DecodeLimits {
@@ -234,7 +244,9 @@ impl<S: Socket> Shard<S> {
     /// Whether a connection may not publish yet.
     fn is_throttled(&self, number: u32) -> bool {
         let extra = self.connections.get(number).and_then(|connection| connection.extra.as_ref());
-        let used_up = extra.and_then(|extra| extra.allowance).filter(Allowance::is_used_up);
+        // A session is told that it is too fast, instead of being read later.
+        let allowance = extra.filter(|extra| extra.session.is_none()).and_then(|extra| extra.allowance);
+        let used_up = allowance.filter(Allowance::is_used_up);
         used_up.is_some_and(|allowance| self.unthrottled_at(allowance) > self.now)
     }
 
@@ -271,8 +283,13 @@ impl Allowance {
     }
 }
 
+/// Whether nothing may be published for now.
+pub(crate) const fn is_used_up(allowance: &Allowance) -> bool {
+    allowance.is_used_up()
+}
+
 /// The allowance at `now`, of a connection that may publish `rate` messages a second and as many at once.
-fn refilled(allowance: Option<Allowance>, rate: u32, now: Nanos) -> Allowance {
+pub(crate) fn refilled(allowance: Option<Allowance>, rate: u32, now: Nanos) -> Allowance {
     let full = u64::from(rate) * MICRO;
     let micro_messages = allowance.map_or(full, |old| {
         let passed_nanos = now.0.saturating_sub(old.counted_at.0);

@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
+use super::admission::Permit;
 use super::command::{Join, Role};
-use super::connection::{Connection, Flags, Sent, State};
+use super::connection::{Connection, Extra, Flags, Sent, State};
 use super::directory::Room;
 use super::feed::Feed;
 use super::home::{Entered, Entrant, ToShard};
 use super::metrics::Counter;
 use super::position::{Began, Position, Start};
 use super::ring::{Joining, LocalRoom, Warmth};
+use super::session::{Session, SessionTerms, Transport};
 use super::settings::Echo;
 use super::shard::Shard;
 #[cfg(test)]
 use super::simulation::Planted;
 use super::socket::Socket;
+use crate::protocol::chunk;
 use crate::protocol::frame::{self, CloseCode};
 
 /// Why and how this side closes a connection.
@@ -38,17 +43,36 @@ fn not_recoverable(position: Position) -> Close {
     Close { code: CLOSE_NOT_RECOVERABLE, reason, counter: Counter::ClosedNotRecoverable }
 }
 
+/// A session has no room of its own.
+const NO_ROOM: u32 = u32::MAX;
+
+/// What a new session's connection is made of.
+struct Opening<S> {
+    socket: S,
+    permit: Permit,
+    greeting: Vec<u8>,
+    unread: Vec<u8>,
+}
+
 impl<S: Socket> Shard<S> {
     /// Takes a connection for life. It becomes a member at once, or when the room's home knows this shard.
     pub(crate) fn accept(&mut self, join: Join<S>) {
         let Join { mut socket, role, permit, greeting, unread, joined } = join;
-        let Role::Member { room, encoding, start, echo } = role;
         let expected = self.connections.next_number();
         if socket.register(&self.poller, expected).is_err() {
             self.counts.add(Counter::ClosedPoller, 1);
-            self.directory.leave(&room);
+            if let Role::Member { room, .. } = role {
+                self.directory.leave(&room);
+            }
             return;
         }
+        let (room, encoding, start, echo) = match role {
+            Role::Member { room, encoding, start, echo } => (room, encoding, start, echo),
+            Role::Session(terms) => {
+                let opening = Opening { socket, permit, greeting, unread };
+                return self.open_session(opening, terms, joined);
+            }
+        };
         let room_number = self.local_room(&room, Feed::publications(encoding));
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut connection = Connection {
@@ -64,6 +88,9 @@ impl<S: Socket> Shard<S> {
             flags: Flags::default(),
             _permit: permit,
         };
+        if encoding.is_stream() {
+            connection.flags.set(Flags::STREAM);
+        }
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         if echo == Echo::Off || local.settings.echo == Echo::Off {
             connection.flags.set(Flags::NO_ECHO);
@@ -81,6 +108,67 @@ impl<S: Socket> Shard<S> {
             Some(joining) => joining.push(Joining { number, serial: self.next_serial, start, joined }),
             None => self.become_member(number, start, joined),
         }
+    }
+
+    /// Takes a connection for life that is in no room yet.
+    fn open_session(&mut self, opening: Opening<S>, terms: SessionTerms, joined: Option<oneshot::Sender<()>>) {
+        let Opening { socket, permit, greeting, unread } = opening;
+        let SessionTerms { transport, identity, commands } = terms;
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let mut flags = Flags::default();
+        flags.set(Flags::SESSION);
+        if transport != Transport::WebSocket {
+            flags.set(Flags::STREAM);
+        }
+        let session = Some(Box::new(Session::new(transport, identity)));
+        let is_unread = !unread.is_empty();
+        let extra = Extra { direct: greeting, unread, session, ..Extra::default() };
+        let number = self.connections.insert(Connection {
+            socket,
+            room: NO_ROOM,
+            place: 0,
+            serial: self.next_serial,
+            cursor: 0,
+            extra: Some(Box::new(extra)),
+            heard_s: self.now.seconds(),
+            due_s: 0,
+            state: State::Open,
+            flags,
+            _permit: permit,
+        });
+        self.counts.add(Counter::Opened, 1);
+        self.schedule_session(number);
+        if let Some(joined) = joined {
+            // Whoever waited may have gone; the session is there all the same.
+            joined.send(()).ok();
+        }
+        self.serve(number);
+        if !commands.is_empty() {
+            self.hear(number, &commands);
+        }
+        if is_unread {
+            self.queue_reading(number);
+        }
+    }
+
+    /// Closes a session in order: out of its rooms, then the end as its transport says it.
+    fn close_session(&mut self, number: u32, close: &Close) {
+        let subscriptions = self.session(number).map(|session| session.subscriptions.clone()).unwrap_or_default();
+        for subscription in subscriptions {
+            self.remove_subscription(subscription);
+        }
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.state = State::Closing;
+        connection.flags.set(match close.counter {
+            Counter::ClosedByClient => Flags::SAID_GOODBYE,
+            _ => Flags::UNINTELLIGIBLE,
+        });
+        let extra = connection.extra();
+        (extra.unread, extra.pong, extra.allowance) = (Vec::new(), None, None);
+        let transport = extra.session.as_ref().map_or(Transport::WebSocket, |session| session.transport);
+        transport.write_close(&mut extra.direct, close.code, &close.reason);
+        self.serve(number);
+        self.schedule_abort(number);
     }
 
     /// This shard's number of the room with this feed; asks the room's home if it is new here.
@@ -114,14 +202,21 @@ impl<S: Socket> Shard<S> {
         if room.warmth != Warmth::Cold {
             self.warm.push(member.number);
         }
+        let multiplexed = member.feed.encoding.is_multiplexed();
         for Joining { number, serial, start, joined } in waiting {
+            if multiplexed {
+                if self.subscriptions.get(number).is_some_and(|it| it.serial == serial) {
+                    self.subscribed(number);
+                }
+                continue;
+            }
             if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
                 self.become_member(number, start, joined);
             }
         }
     }
 
-    fn become_member(&mut self, number: u32, start: Start, joined: Option<tokio::sync::oneshot::Sender<()>>) {
+    fn become_member(&mut self, number: u32, start: Start, joined: Option<oneshot::Sender<()>>) {
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
         (connection.place, _) = room.add(number);
@@ -154,7 +249,7 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    fn count_began(&mut self, began: Began) {
+    pub(crate) fn count_began(&mut self, began: Began) {
         match began {
             Began::Live => {}
             Began::Recovered => self.counts.add(Counter::Recovered, 1),
@@ -175,6 +270,9 @@ impl<S: Socket> Shard<S> {
             return;
         }
         self.counts.add(close.counter, 1);
+        if connection.flags.has(Flags::SESSION) {
+            return self.close_session(number, close);
+        }
         let was = connection.state;
         connection.state = State::Closing;
         let (room_number, place) = (connection.room, connection.place);
@@ -196,11 +294,14 @@ impl<S: Socket> Shard<S> {
             _ if connection.extra().unread.is_empty() => {}
             _ => connection.flags.set(Flags::UNINTELLIGIBLE),
         }
+        let is_stream = connection.flags.has(Flags::STREAM);
         let extra = connection.extra();
         (extra.unread, extra.pong, extra.allowance, extra.ending) = (Vec::new(), None, None, None);
         if was == State::Joining {
             // It has not even had the answer to its handshake: there is no WebSocket to close.
             extra.direct = Vec::new();
+        } else if is_stream {
+            extra.direct.extend_from_slice(chunk::LAST);
         } else {
             frame::encode_close(&mut extra.direct, CloseCode(close.code), &close.reason);
         }
@@ -218,15 +319,21 @@ impl<S: Socket> Shard<S> {
         if let Some(unfinished) = connection.extra.as_ref().and_then(|extra| extra.unfinished.as_ref()) {
             self.unfinished_left += unfinished.held_bytes();
         }
+        let session = connection.extra.as_ref().and_then(|extra| extra.session.as_deref());
+        for subscription in session.map(|session| session.subscriptions.clone()).unwrap_or_default() {
+            self.remove_subscription(subscription);
+        }
         if connection.state != State::Closing {
             let ending = connection.extra.as_ref().and_then(|extra| extra.ending.as_ref());
             self.counts.add(ending.map_or(counter, |close| close.counter), 1);
-            self.leave_room(connection.room, (connection.state == State::Open).then_some(connection.place));
+            if !connection.flags.has(Flags::SESSION) {
+                self.leave_room(connection.room, (connection.state == State::Open).then_some(connection.place));
+            }
         }
     }
 
     /// One member less; the last one takes the room with it. `place`: `None` if it was still joining.
-    fn leave_room(&mut self, number: u32, place: Option<u32>) {
+    pub(crate) fn leave_room(&mut self, number: u32, place: Option<u32>) {
         let Some(room) = self.rooms.get_mut(number) else { return };
         self.directory.leave(&room.room);
         if let Some(place) = place {

@@ -44,6 +44,14 @@ macro_rules! counters {
 counters! {
     /// Connections that became members.
     Opened => "connections_opened_total", "";
+    /// Subscriptions of sessions that began.
+    Subscribed => "subscriptions_opened_total", "";
+    /// Subscriptions that the server ended.
+    Unsubscribed => "subscriptions_ended_total", "";
+    /// Commands of sessions that were answered with an error.
+    CommandsRefused => "commands_refused_total", "";
+    /// Messages of sessions to an application that is not there.
+    MessagesUnheard => "messages_unheard_total", "";
     /// Members that resumed from a position, or asked for the newest publications, and got them.
     Recovered => "resumes_total", "outcome=\"recovered\"";
     /// Members that wanted to resume from a position that is not there any more.
@@ -72,6 +80,8 @@ counters! {
     DroppedSlow => "dropped_total", "reason=\"slow\"";
     /// Pings that were not answered because a newer one came first.
     DroppedPong => "dropped_total", "reason=\"pong\"";
+    /// Sessions that did not take the answers to their commands.
+    DroppedReplies => "dropped_total", "reason=\"replies\"";
     /// The client closed in order.
     ClosedByClient => "disconnects_total", "reason=\"client\"";
     /// The stream ended without a close frame.
@@ -86,6 +96,8 @@ counters! {
     ClosedListenOnly => "disconnects_total", "reason=\"listen_only\"";
     /// What a raw member asked to resume from is not there any more.
     ClosedNotRecoverable => "disconnects_total", "reason=\"not_recoverable\"";
+    /// The server's API closed it.
+    ClosedByServer => "disconnects_total", "reason=\"server\"";
     /// The drain closed it.
     ClosedDrain => "disconnects_total", "reason=\"drain\"";
     /// The drain cut it off: its socket took no more until the drain's end.

@@ -7,6 +7,7 @@
 //! membership · heartbeat      a connection comes, stays
 //! ending · drain              and goes
 //! inbound                      a socket's bytes → publications
+//! session                      a connection in many rooms
 //! home · outbox                a room's order; one entry per shard and turn
 //! window · ring · lap          a room on a shard: its bytes, its members, whose turn it is
 //! fanout · connection          the hot loop; one send per member
@@ -38,7 +39,9 @@ mod membership;
 mod metrics;
 mod outbox;
 mod position;
+mod presence;
 mod ring;
+mod session;
 mod shard;
 #[cfg(test)]
 mod simulation;
@@ -56,3 +59,5 @@ pub use history::{History, HistoryQuery, Order, Record};
 pub use joins::{Joins, NotJoined};
 pub use metrics::{Counter, Counts, Latencies, Snapshot};
 pub use position::{Epoch, Position, PositionError, Start};
+pub use presence::{PresenceStats, Present};
+pub use session::{Identity, SessionTerms, Target, Transport};

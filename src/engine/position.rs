@@ -29,6 +29,8 @@ pub enum Start {
     Live,
     /// With what came after a position, if the room has kept all of it.
     After(Position),
+    /// The same, of whichever epoch is the present one.
+    AfterOffset(u64),
     /// With so many of the newest publications, or as many as the room has kept.
     Last(u32),
 }
@@ -58,6 +60,9 @@ impl EpochText {
 }
 
 impl Epoch {
+    /// No room's.
+    pub(crate) const NONE: Self = Self(0);
+
     /// Reads 1 to 16 digits `0-9a-f`.
     ///
     /// # Errors

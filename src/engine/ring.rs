@@ -198,9 +198,9 @@ impl LocalRoom {
         let newest = self.next_offset - 1;
         let (after, began) = match start {
             Start::Live => (newest, Began::Live),
-            Start::After(Position { epoch, offset }) => {
-                let is_there =
-                    epoch == self.epoch && offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
+            Start::After(Position { epoch, .. }) if epoch != self.epoch => (newest, Began::Lost),
+            Start::After(Position { offset, .. }) | Start::AfterOffset(offset) => {
+                let is_there = offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
                 if is_there { (offset, Began::Recovered) } else { (newest, Began::Lost) }
             }
             Start::Last(count) => {
@@ -254,7 +254,7 @@ impl LocalRoom {
         &self.ring
     }
 
-    /// Takes publications from the home. There is at least one member.
+    /// Takes publications from the home.
     pub(crate) fn append(&mut self, chunk: &Chunk, at: Nanos) {
         let Chunk { first_offset, frames, entries, kept_from, .. } = chunk;
         debug_assert_eq!(*first_offset, self.next_offset, "offsets are dense");
@@ -262,6 +262,11 @@ impl LocalRoom {
         self.next_offset = first_offset + u64::from(count);
         self.kept_from = *kept_from;
         self.window.append(frames, entries);
+        if self.ring.is_empty() {
+            // Whoever holds the room is not a member yet.
+            self.offered = self.window.head();
+            return;
+        }
         let appended = Appended { end: self.window.head(), count, published: entries[0].published, at };
         if self.queued == Queued::Running && !self.settings.coalesce.is_zero() {
             // Whoever has not been served in this lap gets it with what is due anyway; the others in the next.

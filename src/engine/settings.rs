@@ -5,6 +5,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::room::RoomName;
+
 /// Everything that the engine is started with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -16,6 +18,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Pings, and how long to wait for an answer.
     pub heartbeat: Heartbeat,
+    /// Connections that are in many rooms at once.
+    pub sessions: SessionSettings,
     /// Settings of every room that no pattern names.
     pub room: RoomSettings,
     /// Settings by room name; the first pattern that matches a name decides.
@@ -76,6 +80,19 @@ pub struct Heartbeat {
     pub silence_max: Duration,
 }
 
+/// Connections that speak the centrifuge protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Rooms that one connection may be in. More: error 106.
+    pub subscriptions_max: usize,
+    /// How long a connection may take to say `connect`. Longer: close 3502.
+    pub connect_time_max: Duration,
+    /// Bytes of answers that a connection may leave unread. More: close 3008.
+    pub unsent_bytes_max: usize,
+    /// Rooms that every connection is in from the beginning, by the server's will.
+    pub rooms: Vec<RoomName>,
+}
+
 /// How one room behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomSettings {
@@ -100,6 +117,8 @@ pub struct RoomSettings {
     pub history_bytes_max: usize,
     /// How long the room keeps a publication.
     pub history_age_max: Duration,
+    /// What a session that comes back gets of a room that keeps publications.
+    pub recovery: Recovery,
 }
 
 /// Settings for all rooms whose name matches a pattern.
@@ -109,6 +128,16 @@ pub struct RoomClass {
     pub pattern: String,
     /// The settings of these rooms.
     pub settings: RoomSettings,
+}
+
+/// What a session that comes back gets of a room that keeps publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// Everything that it missed.
+    #[default]
+    Stream,
+    /// The newest publication, if it has not seen that (prices); whoever comes for the first time gets it as well.
+    Cache,
 }
 
 /// What happens to a member whose cursor falls behind the room's window.
@@ -150,6 +179,7 @@ impl Default for Settings {
             pinning: Pinning::Cores,
             limits: Limits::default(),
             heartbeat: Heartbeat::default(),
+            sessions: SessionSettings::default(),
             room: RoomSettings::default(),
             rooms: Vec::new(),
         }
@@ -182,6 +212,17 @@ impl Default for Heartbeat {
     }
 }
 
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            subscriptions_max: 128,
+            connect_time_max: Duration::from_secs(10),
+            unsent_bytes_max: 1 << 20,
+            rooms: Vec::new(),
+        }
+    }
+}
+
 impl Default for RoomSettings {
     fn default() -> Self {
         Self {
@@ -195,6 +236,7 @@ impl Default for RoomSettings {
             history_count_max: 0,
             history_bytes_max: 1 << 20,
             history_age_max: Duration::from_secs(5 * 60),
+            recovery: Recovery::Stream,
         }
     }
 }

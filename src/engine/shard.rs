@@ -26,6 +26,7 @@ use super::lap::Appended;
 use super::metrics::{Counter, Counts, Latencies, Snapshot};
 use super::outbox::Outbox;
 use super::ring::LocalRoom;
+use super::session::Subscription;
 use super::settings::Settings;
 use super::slab::Slab;
 use super::socket::Socket;
@@ -69,6 +70,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) homes: Homes,
     pub(crate) connections: Slab<Connection<S>>,
     pub(crate) rooms: Slab<LocalRoom>,
+    /// Of sessions: members of rooms beside connections that are members themselves.
+    pub(crate) subscriptions: Slab<Subscription>,
     /// Number of a room on this shard, by its id and by what members get of it.
     pub(crate) room_numbers: FxHashMap<(u64, Feed), u32>,
     /// Rooms whose lap is running, each once.
@@ -92,6 +95,7 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) counts: Counts,
     pub(crate) latencies: Latencies,
     pub(crate) now: Nanos,
+    pub(crate) unix: Unix,
     pub(crate) next_serial: u32,
     pub(crate) next_stay: u32,
     pub(crate) draining: Option<Draining>,
@@ -142,6 +146,7 @@ impl<S: Socket> Shard<S> {
             homes,
             connections: Slab::new(),
             rooms: Slab::new(),
+            subscriptions: Slab::new(),
             room_numbers: FxHashMap::default(),
             running: VecDeque::new(),
             gathering: BinaryHeap::new(),
@@ -156,6 +161,7 @@ impl<S: Socket> Shard<S> {
             counts: Counts::default(),
             latencies: Latencies::default(),
             now: Nanos(0),
+            unix,
             next_serial: 0,
             next_stay: 0,
             draining: None,
@@ -249,6 +255,16 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(answer).ok();
                 }
+                Command::Emulate { number, serial, secret, message, reply } => {
+                    let heard = self.emulate(number, serial, secret, &message);
+                    // Whoever asked may have gone.
+                    reply.send(heard).ok();
+                }
+                Command::Act { target, act, reply } => {
+                    let count = self.act(&target, &act);
+                    // Whoever asked may have gone.
+                    reply.send(count).ok();
+                }
                 Command::Probe(reply) => self.probe(&reply),
                 Command::Snapshot(reply) => {
                     reply.send(Box::new(self.snapshot())).ok();
@@ -312,7 +328,7 @@ impl<S: Socket> Shard<S> {
             ToShard::Leave { room_id, feed, shard } => self.homes.leave(room_id, feed, shard, &mut self.outbox),
             ToShard::Entered(entered) => self.entered(*entered),
             ToShard::Forget { number, room_id, kept_from } => self.forget(number, room_id, kept_from),
-            ToShard::Answered(_answered) => {}
+            ToShard::Answered(answered) => self.answered(*answered),
             ToShard::Deliver(chunks) => {
                 for chunk in &chunks {
                     self.deliver(chunk);
@@ -350,11 +366,9 @@ impl<S: Socket> Shard<S> {
         let mut window_bytes = 0;
         for room in self.warm.iter().filter_map(|number| self.rooms.get(*number)) {
             window_bytes += room.window.held_bytes() as u64;
-            for connection in room.blocked.iter().filter_map(|number| self.connections.get(*number)) {
-                if connection.is_blocked_member() {
-                    blocked_members += 1;
-                    lag_bytes_max = lag_bytes_max.max(room.window.head().saturating_sub(connection.cursor));
-                }
+            for cursor in room.blocked.iter().filter_map(|number| self.blocked_cursor(room, *number)) {
+                blocked_members += 1;
+                lag_bytes_max = lag_bytes_max.max(room.window.head().saturating_sub(cursor));
             }
         }
         Snapshot {
@@ -369,6 +383,14 @@ impl<S: Socket> Shard<S> {
             window_bytes,
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
+    }
+
+    /// The cursor of a room's member, if its socket takes no more.
+    fn blocked_cursor(&self, room: &LocalRoom, number: u32) -> Option<u64> {
+        if room.feed.encoding.is_multiplexed() {
+            return self.subscriptions.get(number).filter(|it| it.is_waiting()).map(|it| it.cursor);
+        }
+        self.connections.get(number).filter(|connection| connection.is_blocked_member()).map(|it| it.cursor)
     }
 
     /// What only time brings.

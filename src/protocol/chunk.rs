@@ -1,11 +1,28 @@
-//! HTTP/1.1 chunked coding (RFC 9112 §7.1), for bodies without an end in sight.
+//! HTTP/1.1 answers without an end: the head, and the body in chunks (RFC 9112 §7.1).
 
 use std::io::Write as _;
 
 /// The last chunk: the body ends here.
 pub const LAST: &[u8] = b"0\r\n\r\n";
 
-/// Appends one chunk with the body that `write` appends; nothing if it appends nothing (an empty chunk would be the last).
+/// Appends the head of a stream, for a page of `origin` if there is one. The stream ends with the connection's end.
+pub fn response_head(out: &mut Vec<u8>, content_type: &str, origin: Option<&str>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
+    out.extend_from_slice(content_type.as_bytes());
+    out.extend_from_slice(
+        b"\r\ncache-control: private, no-cache, no-store, must-revalidate, max-age=0\r\npragma: no-cache\r\n\
+          expire: 0\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
+    );
+    // A head has one line per field: an origin that could end its line is none.
+    if let Some(origin) = origin.filter(|origin| origin.bytes().all(|byte| byte.is_ascii_graphic())) {
+        out.extend_from_slice(b"access-control-allow-origin: ");
+        out.extend_from_slice(origin.as_bytes());
+        out.extend_from_slice(b"\r\naccess-control-allow-credentials: true\r\nvary: origin\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends one chunk with the body that `write` appends; nothing if that is empty (an empty chunk would be the last).
 ///
 /// # Panics
 /// Never: a length always fits.

@@ -6,8 +6,11 @@
 
 use super::chunk::chunk;
 use super::frame::MessageKind;
-use super::json::{Object, base64};
+use super::json::{Object, base64, has_line_end};
 use super::position;
+
+/// The media type of server-sent events.
+pub const CONTENT_TYPE: &str = "text/event-stream";
 
 /// The first chunk: how long a browser waits before it reconnects, milliseconds.
 pub const RETRY: &[u8] = b"d\r\nretry: 2000\n\n\r\n";
@@ -62,6 +65,11 @@ pub fn begin(out: &mut Vec<u8>, begin: Begin, epoch: &str, offset: u64) {
 
 /// Appends `\ndata: LINE` for each line of `text`, an empty last one included.
 fn text_lines(out: &mut Vec<u8>, text: &[u8]) {
+    if !has_line_end(text) {
+        out.extend_from_slice(b"\ndata: ");
+        out.extend_from_slice(text);
+        return;
+    }
     let mut rest = text;
     loop {
         let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));

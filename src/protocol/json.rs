@@ -119,9 +119,19 @@ pub fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends JSON without its raw line ends: in valid JSON they stand between tokens only.
 pub fn one_line(out: &mut Vec<u8>, json: &[u8]) {
+    if !has_line_end(json) {
+        out.extend_from_slice(json);
+        return;
+    }
     for piece in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
         out.extend_from_slice(piece);
     }
+}
+
+/// Whether there is a raw line end. Looks at every byte, several at once: that is quicker than to stop at the first.
+#[must_use]
+pub(super) fn has_line_end(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | (*byte == b'\n') | (*byte == b'\r'))
 }
 
 /// Appends a payload as one JSON value in one line.
@@ -152,6 +162,10 @@ pub fn is_value(text: &str) -> bool {
 /// Whether arrays and objects are nested at most [`DEPTH_MAX`] deep; judges JSON only, other text anyhow.
 #[must_use]
 pub fn is_shallow(json: &[u8]) -> bool {
+    // Most texts have fewer brackets than may be nested, and counting them takes no look at strings.
+    if json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= DEPTH_MAX {
+        return true;
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         if in_string {

@@ -1,8 +1,8 @@
 //! Bytes to meaning and back, without I/O.
 //!
-//! [`frame`] is RFC 6455. What the frames, and the streams of HTTP, say about a publication: [`v1`] (the subprotocol
-//! `shardcast.v1`), [`event_stream`] (SSE of a room) and [`centrifuge`] (the JSON protocol of stock centrifuge clients).
-//! [`position`] is a room's position as text; [`json`] writes JSON; [`chunk`] is HTTP's chunked coding.
+//! [`frame`] is RFC 6455. What frames and streams say about a publication: [`v1`] (the subprotocol `shardcast.v1`),
+//! [`event_stream`] (a room as server-sent events) and [`centrifuge`] (the JSON protocol of stock centrifuge clients).
+//! [`position`] is a room's position as text; [`json`] writes JSON; [`chunk`] is an HTTP answer without an end.
 
 pub mod centrifuge;
 pub mod chunk;
@@ -11,3 +11,6 @@ pub mod frame;
 pub mod json;
 pub mod position;
 pub mod v1;
+
+#[cfg(test)]
+mod tests;

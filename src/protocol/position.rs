@@ -1,7 +1,7 @@
 //! A position in a room as text: `EPOCH:OFFSET`.
 //!
-//! The epoch says which life of the room it is: 1 to 16 lower-case hexadecimal digits, opaque for clients. The offset is
-//! decimal; 0 is the position before the first publication.
+//! The epoch says which life of the room it is: 1 to 16 lower-case hexadecimal digits, opaque for clients. The offset
+//! is decimal; 0 is the position before the first publication.
 
 use super::json::decimal;
 

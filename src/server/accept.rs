@@ -151,14 +151,14 @@ impl Gate {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => &[],
             Err(_) => return,
         };
-        let head = if read.is_empty() || self.door.is_draining() { Head::Partial } else { self.door.judge(read) };
+        let head =
+            if read.is_empty() || self.door.is_draining() { Head::Partial } else { self.door.judge(read, self.reach) };
         let stream = std::net::TcpStream::from(stream);
-        let Head::Accepted(Accepted { membership, answer, len_bytes }) = head else {
+        let Head::Accepted(Accepted { purpose, answer, len_bytes }) = head else {
             let request = first_request(stream, read.to_vec(), permit, self.reach, self.door.clone());
             self.runtime.spawn(request);
             return;
         };
-        let purpose = membership.into();
         let adoption = Adoption { stream, unread: read[len_bytes..].to_vec(), greeting: answer, purpose };
         self.join(adoption, permit);
     }

@@ -57,10 +57,10 @@ impl Door {
     }
 
     /// What has arrived of a request's head.
-    pub(crate) fn judge(&self, bytes: &[u8]) -> Head {
+    pub(crate) fn judge(&self, bytes: &[u8], reach: Reach) -> Head {
         let handshake = &self.config.handshake;
         let limits = HeadLimits { bytes_max: handshake.header_bytes_max, fields_max: handshake.header_fields_max };
-        judge(bytes, limits, &self.config.allowed_origins)
+        judge(bytes, limits, &self.config.allowed_origins, reach)
     }
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn first_request(
     // An error: the runtime is ending.
     let Ok(mut stream) = TcpStream::from_std(stream) else { return };
     let timeout = door.config.handshake.timeout;
-    let Ok(read) = tokio::time::timeout(timeout, read_head(&stream, read, &door)).await else {
+    let Ok(read) = tokio::time::timeout(timeout, read_head(&stream, read, &door, reach)).await else {
         count(&door.counts.timed_out);
         // It has had its time: none is left to wait until it has read the answer.
         let answer = Refusal::new(408, "no request in time, see handshake.timeout").to_bytes();
@@ -105,10 +105,9 @@ pub(crate) async fn first_request(
     let Ok((mut bytes, head)) = read else { return };
     match head {
         Head::Http => Box::pin(http::serve(stream, bytes, permit, reach, door)).await,
-        Head::Accepted(Accepted { membership, answer, len_bytes }) => {
+        Head::Accepted(Accepted { purpose, answer, len_bytes }) => {
             bytes.drain(..len_bytes);
             let Ok(stream) = stream.into_std() else { return };
-            let purpose = membership.into();
             join(&door, Adoption { stream, unread: bytes, greeting: answer, purpose }, permit).await;
         }
         Head::Refused(refusal) => {
@@ -148,9 +147,9 @@ pub(crate) fn refusal_of(error: &JoinError) -> Refusal {
 }
 
 /// Reads until the head can be judged, behind the `bytes` that were read before. An error: the stream ended first.
-async fn read_head(stream: &TcpStream, mut bytes: Vec<u8>, door: &Door) -> io::Result<(Vec<u8>, Head)> {
+async fn read_head(stream: &TcpStream, mut bytes: Vec<u8>, door: &Door, reach: Reach) -> io::Result<(Vec<u8>, Head)> {
     if !bytes.is_empty() {
-        match door.judge(&bytes) {
+        match door.judge(&bytes, reach) {
             Head::Partial => {}
             head => return Ok((bytes, head)),
         }
@@ -164,7 +163,7 @@ async fn read_head(stream: &TcpStream, mut bytes: Vec<u8>, door: &Door) -> io::R
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        match door.judge(&bytes) {
+        match door.judge(&bytes, reach) {
             Head::Partial => {}
             head => return Ok((bytes, head)),
         }

@@ -11,14 +11,18 @@ use percent_encoding::percent_decode_str;
 use sha1::{Digest as _, Sha1};
 use shardcast::engine::room::RoomName;
 use shardcast::engine::settings::Echo;
-use shardcast::engine::{Encoding, Membership};
+use shardcast::engine::{Encoding, Identity, Membership, Purpose, SessionTerms, Transport};
 use shardcast::protocol::v1;
 
+use super::front_door::Reach;
 use super::query;
 use crate::server::config::AllowedOrigins;
 
 /// What a path of raw rooms begins with.
 pub(crate) const WS_PREFIX: &str = "/ws/";
+
+/// Where sessions connect by WebSocket.
+pub(crate) const SESSION_PATH: &str = "/connection/websocket";
 
 /// What a request's head turned out to be.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ pub(crate) enum Head {
 /// A good handshake.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) membership: Membership,
+    pub(crate) purpose: Purpose,
     pub(crate) answer: Vec<u8>,
     /// Where the head ends.
     pub(crate) len_bytes: usize,
@@ -86,7 +90,7 @@ pub(crate) struct HeadLimits {
 const FIELDS_ON_STACK: usize = 256;
 
 /// Judges what has arrived of a request's head.
-pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins) -> Head {
+pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins, reach: Reach) -> Head {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_ON_STACK];
     let fields_max = limits.fields_max.min(FIELDS_ON_STACK);
     let mut request = httparse::Request::new(&mut fields[..fields_max]);
@@ -104,11 +108,12 @@ pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins) 
         Err(error) => return Head::Refused(Refusal::new(400, format!("not an HTTP request: {error}"))),
     };
     let (authority, target) = split_target(request.path.unwrap_or_default());
-    if !target.starts_with(WS_PREFIX) {
+    let path = target.split('?').next().unwrap_or_default();
+    if !path.starts_with(WS_PREFIX) && path != SESSION_PATH {
         return Head::Http;
     }
-    match accept(&request, authority, target, origins) {
-        Ok((membership, answer)) => Head::Accepted(Accepted { membership, answer, len_bytes }),
+    match accept(&request, (authority, target), origins, reach) {
+        Ok((purpose, answer)) => Head::Accepted(Accepted { purpose, answer, len_bytes }),
         Err(refusal) => Head::Refused(refusal),
     }
 }
@@ -128,10 +133,10 @@ fn split_target(target: &str) -> (Option<&str>, &str) {
 
 fn accept(
     request: &httparse::Request<'_, '_>,
-    authority: Option<&str>,
-    target: &str,
+    (authority, target): (Option<&str>, &str),
     origins: &AllowedOrigins,
-) -> Result<(Membership, Vec<u8>), Refusal> {
+    reach: Reach,
+) -> Result<(Purpose, Vec<u8>), Refusal> {
     if request.method != Some("GET") {
         return Err(Refusal::new(405, "a room is joined with GET and published into with POST /rooms/ROOM"));
     }
@@ -165,11 +170,46 @@ fn accept(
         return Err(Refusal::new(403, "this Origin may not connect: allowed_origins does not list it"));
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let room = room_name(&path[WS_PREFIX.len()..])?;
+    let (purpose, protocol) = match path.strip_prefix(WS_PREFIX) {
+        Some(room) => member(room, query, &fields)?,
+        None => session(query, &fields, reach)?,
+    };
+    Ok((purpose, answer(key, protocol)))
+}
+
+/// A member of one room, and the subprotocol that it speaks.
+fn member(room: &str, query: &str, fields: &Fields<'_>) -> Result<(Purpose, Option<&'static str>), Refusal> {
+    let room = room_name(room)?;
     let speaks_v1 = fields.has_token("Sec-WebSocket-Protocol", v1::SUBPROTOCOL)?;
     let (encoding, protocol) = if speaks_v1 { (Encoding::V1, Some(v1::SUBPROTOCOL)) } else { (Encoding::Raw, None) };
     let membership = Membership { room, encoding, start: query::start(query)?, echo: echo(query)? };
-    Ok((membership, answer(key, protocol)))
+    Ok((membership.into(), protocol))
+}
+
+/// A session, and the subprotocol that it speaks. Stock clients ask for none when they speak JSON.
+fn session(query: &str, fields: &Fields<'_>, reach: Reach) -> Result<(Purpose, Option<&'static str>), Refusal> {
+    const JSON: &str = "centrifuge-json";
+    let protocol = fields.has_token("Sec-WebSocket-Protocol", JSON)?.then_some(JSON);
+    let offers_others = fields.has("Sec-WebSocket-Protocol") && protocol.is_none();
+    let asks_protobuf = ["format", "cf_protocol"].iter().any(|name| query::value(query, name) == Some("protobuf"));
+    if offers_others || asks_protobuf {
+        return Err(Refusal::new(400, "sessions speak centrifuge-json only"));
+    }
+    let (transport, identity) = (Transport::WebSocket, identity(query, reach)?);
+    Ok((SessionTerms { transport, identity, commands: Vec::new() }.into(), protocol))
+}
+
+/// Who a client is. Until it has to prove it, it may call itself something on loopback listeners only: `name=NAME`.
+pub(crate) fn identity(query: &str, reach: Reach) -> Result<Identity, Refusal> {
+    const NAME_BYTES_MAX: usize = 64;
+    let Some(name) = query::decoded(query, "name")?.filter(|_| reach == Reach::Loopback) else {
+        return Ok(Identity::default());
+    };
+    if RoomName::new(&name).is_err() || name.len() > NAME_BYTES_MAX {
+        let reason = format!("name has 1 to {NAME_BYTES_MAX} bytes of a room name's alphabet");
+        return Err(Refusal::new(400, reason));
+    }
+    Ok(Identity { user: name.into(), info: None })
 }
 
 /// The room that a path segment names.
@@ -252,7 +292,7 @@ mod tests {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
     fn judged(request: &str) -> Head {
-        judge(request.as_bytes(), LIMITS, &AllowedOrigins::Listed(Vec::new()))
+        judge(request.as_bytes(), LIMITS, &AllowedOrigins::Listed(Vec::new()), Reach::Loopback)
     }
 
     fn status(request: &str) -> u16 {
@@ -266,9 +306,10 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc() {
-        let Head::Accepted(Accepted { membership, answer, len_bytes }) = judged(&format!("{GOOD}rest")) else {
+        let Head::Accepted(Accepted { purpose, answer, len_bytes }) = judged(&format!("{GOOD}rest")) else {
             panic!("refused")
         };
+        let Purpose::Member(membership) = purpose else { panic!("not a member") };
         assert_eq!((membership.room.as_str(), membership.echo, len_bytes), ("chat", Echo::On, GOOD.len()));
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{answer}");

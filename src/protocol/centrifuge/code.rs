@@ -1,7 +1,7 @@
 //! Codes that clients act upon, with the texts that centrifuge gives them.
 //!
-//! A client ends for good at a close code of 3500 to 3999 or 4500 to 4999, and reconnects at any other; it comes back to
-//! a channel by itself if an unsubscribe code is 2500 or more.
+//! A client ends for good at a close code of 3500 to 3999 or 4500 to 4999, and reconnects at any other; it comes back
+//! to a channel by itself if an unsubscribe code is 2500 or more.
 
 use std::borrow::Cow;
 

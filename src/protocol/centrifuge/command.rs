@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::envelope;
 use super::error::{CommandError, Verdict};
+use super::filter::Filter;
 
 /// One command.
 #[derive(Debug)]
@@ -127,8 +128,8 @@ pub struct Subscribe<'a> {
     pub asked: Asked,
     /// The delta format that the client can read; formats that are not known are none.
     pub delta: Option<DeltaKind>,
-    /// The tag filter, as JSON.
-    pub filter: Option<&'a RawValue>,
+    /// Which publications the client wants, by their tags.
+    pub filter: Option<Filter>,
     /// Bits: 1, numbers may stand for channels; 2, an error is preferred to a subscription that is not recovered.
     pub flags: u64,
     /// The kind of subscription: 0 is a stream; others are answered by error 108.

@@ -1,7 +1,7 @@
 //! Fossil's delta format: a text as copies from another, and what is new.
 //!
-//! `SIZE\n`, then segments `LENGTH@OFFSET,` (copy from the base) or `LENGTH:BYTES` (insert), then `CHECKSUM;`. Numbers are
-//! in base 64 of [`DIGITS`], most significant digit first.
+//! `SIZE\n`, then segments `LENGTH@OFFSET,` (copy from the base) or `LENGTH:BYTES` (insert), then `CHECKSUM;`. Numbers
+//! are in base 64 of `DIGITS`, most significant digit first.
 
 /// Bytes of the base that are found by hash; a shorter match is not looked for.
 const BLOCK_BYTES: usize = 16;
@@ -11,19 +11,20 @@ const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmno
 
 /// Appends what makes `target` out of `base`.
 ///
-/// If `target` is UTF-8, so is the delta: an insert begins and ends between characters.
+/// If `target` is UTF-8, so is the delta: an insert begins and ends between characters. Takes time in proportion to the
+/// target's length times `TRIES_MAX` at worst, and memory in proportion to the base's.
+///
+/// # Panics
+/// A text has 4 GiB or more.
 pub fn encode(base: &[u8], target: &[u8], out: &mut Vec<u8>) {
     number(out, target.len());
     out.push(b'\n');
     let blocks = Blocks::new(base);
     let (mut written, mut at) = (0, 0);
-    let mut hash = Rolling::default();
-    let mut hashed_to = 0;
+    // Of the block at `at`, unless a copy has just ended there.
+    let mut rolling = None;
     while at + BLOCK_BYTES <= target.len() {
-        if hashed_to == 0 || hashed_to != at + BLOCK_BYTES {
-            hash = Rolling::new(&target[at..at + BLOCK_BYTES]);
-            hashed_to = at + BLOCK_BYTES;
-        }
+        let hash = rolling.get_or_insert_with(|| Rolling::new(&target[at..at + BLOCK_BYTES]));
         match blocks.longest(hash.value(), target, written, at) {
             Some(copy) => {
                 insert(out, &target[written..copy.target_start]);
@@ -33,11 +34,11 @@ pub fn encode(base: &[u8], target: &[u8], out: &mut Vec<u8>) {
                 out.push(b',');
                 written = copy.target_start + copy.length;
                 at = written;
+                rolling = None;
             }
             None => {
                 if let Some(next) = target.get(at + BLOCK_BYTES) {
                     hash.roll(target[at], *next);
-                    hashed_to += 1;
                 }
                 at += 1;
             }
@@ -78,7 +79,7 @@ fn number(out: &mut Vec<u8>, number: usize) {
     number32(out, u32::try_from(number).expect("a message is shorter than 4 GiB"));
 }
 
-/// The end of a number's digits, bytes.
+/// How many digits a number has.
 fn digits(number: usize) -> usize {
     number.checked_ilog(64).unwrap_or(0) as usize + 1
 }

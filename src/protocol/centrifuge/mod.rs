@@ -1,15 +1,19 @@
 //! The centrifuge client protocol, JSON, as stock clients speak it (`centrifuge-js` 5).
 //!
-//! [`commands`] reads what a client sends; [`reply`] and [`push`] write what it gets: one object each, without a line end.
-//! Objects in one WebSocket message are joined by `\n`; [`stream`] wraps them for SSE and HTTP streams. [`publication`]
-//! writes the object that pushes, subscribe replies and history have in common; [`delta`] is what makes it smaller.
-//! Zero values are not written, unknown fields not read. Sessions, rooms and permissions are the caller's.
+//! [`commands`] reads what a client sends; [`reply`] and [`push`] write what it gets: one object each, without a line
+//! end. Objects in one WebSocket message are joined by `\n`; [`stream`] wraps them for SSE and HTTP streams, whose
+//! clients send by [`emulation`]. [`publication`] writes the object that pushes, subscribe replies and history have in
+//! common; [`delta`] makes it smaller, [`filter`] leaves it out. Zero values are not written, unknown fields not read.
+//! Sessions, rooms and permissions are the caller's.
 
 pub mod code;
 mod command;
 pub mod delta;
+pub mod emulation;
 mod envelope;
 mod error;
+mod fields;
+pub mod filter;
 pub mod publication;
 pub mod push;
 pub mod reply;

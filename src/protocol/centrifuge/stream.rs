@@ -1,6 +1,7 @@
 //! Replies and pushes over HTTP: server-sent events, and lines (`http_stream`); both in chunks.
 
 use crate::protocol::chunk::{self, chunk};
+use crate::protocol::event_stream::CONTENT_TYPE;
 
 /// How a stream is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,21 +52,9 @@ pub fn object_in(bytes: &[u8], kind: StreamKind) -> Option<&[u8]> {
 
 /// Appends the head of the answer, for a page of `origin` if there is one. The stream ends with the connection's end.
 pub fn response_head(out: &mut Vec<u8>, kind: StreamKind, origin: Option<&str>) {
-    let content_type: &[u8] = match kind {
-        StreamKind::Events => b"text/event-stream",
-        StreamKind::Lines => b"application/json",
+    let content_type = match kind {
+        StreamKind::Events => CONTENT_TYPE,
+        StreamKind::Lines => "application/json",
     };
-    out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
-    out.extend_from_slice(content_type);
-    out.extend_from_slice(
-        b"\r\ncache-control: private, no-cache, no-store, must-revalidate, max-age=0\r\npragma: no-cache\r\n\
-          expire: 0\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
-    );
-    // A head has one line per field: an origin that could end its line is none.
-    if let Some(origin) = origin.filter(|origin| origin.bytes().all(|byte| byte.is_ascii_graphic())) {
-        out.extend_from_slice(b"access-control-allow-origin: ");
-        out.extend_from_slice(origin.as_bytes());
-        out.extend_from_slice(b"\r\naccess-control-allow-credentials: true\r\nvary: origin\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
+    chunk::response_head(out, content_type, origin);
 }

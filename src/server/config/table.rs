@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use shardcast::engine::settings::{
-    ClientPublish, Echo, Heartbeat, LagPolicy, Limits, Pinning, RoomSettings, SHARDS_MAX, Settings,
+    ClientPublish, Echo, Heartbeat, LagPolicy, Limits, Pinning, Recovery, RoomSettings, SHARDS_MAX, SessionSettings,
+    Settings,
 };
 
 use super::kinds::{Bytes, Choice, Count, Describe, Kind, OrWord, Time, words};
 use super::raw::{Raw, Refused};
-use super::texts::{Addresses, Key, LogFilter, Origins};
+use super::texts::{Addresses, Key, LogFilter, Origins, RoomNames};
 use super::{Config, Handshake, LogFormat, LogSettings, docs};
 
 const KIB: u64 = 1 << 10;
@@ -113,7 +114,7 @@ settings! {
         api_key: Key,
         files_reserved: count(0, 1 << 20),
     }
-    "" Settings (engine) besides [limits, heartbeat, room, rooms] {
+    "" Settings (engine) besides [limits, heartbeat, sessions, room, rooms] {
         shards: word_or("cores", count(1, SHARDS_MAX as u64)),
         pinning: words!(Pinning { "cores" => Cores, "off" => Off }),
     }
@@ -145,6 +146,12 @@ settings! {
         ping_interval: time(MS * 10, DAY),
         silence_max: time(MS * 10, DAY),
     }
+    "sessions" SessionSettings (engine.sessions) {
+        subscriptions_max: count(1, 1 << 20),
+        connect_time_max: time(SECOND, HOUR),
+        unsent_bytes_max: bytes(KIB, GIB),
+        rooms: RoomNames,
+    }
     "room" RoomSettings (engine.room) {
         window_count_max: count(1, 1 << 24),
         window_bytes_max: bytes(1, GIB * 64),
@@ -156,5 +163,6 @@ settings! {
         history_count_max: count(0, 1 << 24),
         history_bytes_max: bytes(1, GIB * 64),
         history_age_max: time(SECOND, DAY * 365),
+        recovery: words!(Recovery { "stream" => Stream, "cache" => Cache }),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use shardcast::engine::room::RoomName;
 use tracing_subscriber::EnvFilter;
 
 use super::kinds::{Describe, Kind};
@@ -79,6 +80,26 @@ impl Kind<Option<Secret>> for Key {
     /// Never shown, set or not.
     fn show(&self, _: &Option<Secret>) -> Option<String> {
         None
+    }
+}
+
+/// Names of rooms, none twice.
+pub(super) struct RoomNames;
+
+impl Describe for RoomNames {
+    fn allowed(&self) -> String {
+        r#"a list of names of rooms, none twice, such as ["news"]"#.to_owned()
+    }
+}
+
+impl Kind<Vec<RoomName>> for RoomNames {
+    fn read(&self, raw: &Raw) -> Result<Vec<RoomName>, Refused> {
+        let names: Vec<RoomName> = raw.each(|text| RoomName::new(text).ok())?;
+        let twice = (1..names.len()).any(|at| names[..at].contains(&names[at]));
+        if twice { Err(Refused::default()) } else { Ok(names) }
+    }
+    fn show(&self, value: &Vec<RoomName>) -> Option<String> {
+        Some(list_text(value.iter().map(|name| quoted(name.as_str()))))
     }
 }
 
