@@ -162,13 +162,14 @@ describe("bad input", { concurrency: true }, () => {
 
   test("a thousand subscribes in a frame: each answered, or the connection closed", async (t) => {
     const socket = await connected(t);
-    const commands = Array.from({ length: 1000 }, (_, index) => ({ id: index + 2, subscribe: { channel: `${unique("many-")}` } }));
+    const commands = Array.from({ length: 1000 }, (_, index) => ({ id: index + 2, subscribe: { channel: unique("many-") } }));
     socket.say(...commands);
-    const isOver = ({ kind, reply }) => kind === "end" || reply?.id === 1001;
+    // In any order: a refusal may overtake what has to ask another shard.
+    const isOver = ({ kind }) => kind === "end" || socket.journal.of("reply").length === 1001;
     const { code } = await socket.journal.wait("the last answer", isOver);
     if (code !== undefined) return assert.ok([3501, 3505].includes(code), `closed with ${code}`);
     const replies = socket.journal.of("reply").map(({ reply }) => reply).filter(({ id }) => id > 1);
-    assert.equal(replies.length, 1000);
+    assert.deepEqual(replies.map(({ id }) => id).sort((a, b) => a - b), commands.map(({ id }) => id));
     for (const { subscribe, error } of replies) assert.ok(subscribe || error.code === 106, JSON.stringify(error));
   });
 

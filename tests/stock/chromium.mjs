@@ -5,7 +5,8 @@
 //
 //   SHARDCAST_BIN=target/release/shardcast node tests/stock/chromium.mjs     (tests/stock/run.sh installs the packages)
 //
-// CHROMIUM=… names the browser (default: chromium), OFFLINE_SECONDS the time offline (default: 60).
+// CHROMIUM=… names the browser (default: chromium), OFFLINE_SECONDS the time offline (default: 60), TRANSPORTS some of
+// the three (default: "websocket http_stream sse").
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -15,7 +16,7 @@ import { Chromium, until } from "../browser/chromium.mjs";
 import { Proxy } from "./proxy.mjs";
 import { StockServer } from "./server.mjs";
 
-const TRANSPORTS = ["websocket", "http_stream", "sse"];
+const TRANSPORTS = (process.env.TRANSPORTS ?? "websocket http_stream sse").split(" ");
 const ROOM = "h-bad-day"; // remembers 1,000 publications: more than a minute of them
 const SHORT = "short-bad-day"; // remembers five: less than a second of them
 const PER_SECOND = 12;
@@ -286,7 +287,7 @@ async function main() {
       await work();
       console.log(`ok: ${name} (${((Date.now() - begin) / 1000).toFixed(1)} s)`);
     };
-    await scene("three pages, three transports: subscribed and live", () => day.arrive());
+    await scene("a page for each transport: subscribed and live", () => day.arrive());
     await scene("the server stops for a moment", () => day.blink());
     await scene("the server stops until the pages notice", () => day.freeze());
     await scene("the proxy cuts eight times", () => day.cut());

@@ -47,18 +47,22 @@ history_age_max = "5m"
 
 [[rooms]]
 pattern = "skip-*"
-history_count_max = 1000
-history_bytes_max = "64MiB"
+history_count_max = 16
 history_age_max = "5m"
 window_count_max = 16
 lag = "skip"
 
 [[rooms]]
+pattern = "slow-*"
+history_count_max = 16
+history_age_max = "5m"
+window_count_max = 16
+lag = "disconnect"
+
+[[rooms]]
 pattern = "who-*"
 history_count_max = 100
 history_age_max = "5m"
-presence = "on"
-join_leave = "on"
 
 [[rooms]]
 pattern = "listen-*"
