@@ -115,6 +115,7 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         raw.text("plain text");
         raw.text('{ "json":\r\n true,\n"lines":\r 3 }'); // no line may end inside a frame or an event
         raw.socket.send(Buffer.from([0, 255, 1]), { binary: true });
+        await published(subscriptions[0], 4); // two publishers have no order between them
         await server.publish(room, { from: "outside" });
         for (const subscription of subscriptions) {
           const seen = await published(subscription, 5);
@@ -455,6 +456,52 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         assert.deepEqual([publication.channel, publication.data, publication.offset], [room, { n: 1 }, 1]);
         await server.api("unsubscribe", { user: one.name, channel: room });
         await one.journal.wait("the end of it", "unsubscribed");
+      });
+
+      test("11: a room that the server puts every connection into: publications, and recovery with the connect", async (t) => {
+        const room = unique("h-");
+        const own = await StockServer.start({ sessions: `rooms = ["${room}"]` });
+        t.after(() => own.stop());
+        const proxy = await proxied(t, own);
+        const one = await member(t, transport, { base: proxy.url });
+        const first = await one.journal.wait("the server's subscription", "subscribed");
+        assert.deepEqual([first.channel, first.recoverable, first.wasRecovering], [room, true, false]);
+        await own.publish(room, { n: 1 });
+        await one.journal.wait("the live one", "publication");
+        const events = one.journal.mark();
+        proxy.refuse();
+        proxy.cut();
+        await one.journal.wait("the loss is noticed", "connecting", { from: events });
+        for (const n of [2, 3]) await own.publish(room, { n });
+        proxy.pass();
+        const again = await one.journal.wait("the server's subscription", "subscribed", { from: events });
+        assert.deepEqual([again.wasRecovering, again.recovered], [true, true], lately(one));
+        await own.publish(room, { n: 4 });
+        const publications = await one.journal.count("all four", "publication", 4);
+        assert.deepEqual(publications.map(({ data, offset }) => [data.n, offset]), [[1, 1], [2, 2], [3, 3], [4, 4]]);
+      });
+
+      test("recovery of the newest only: at first, and after a reconnect unless it was seen", async (t) => {
+        const room = unique("cache-");
+        const proxy = await proxied(t);
+        await publishNumbers(room, 1, 3);
+        const one = await member(t, transport, { base: proxy.url });
+        const subscription = await one.subscribe(room);
+        assert.deepEqual((await published(subscription, 1)).map(({ n }) => n), [3], "the newest, for who comes anew");
+        const resubscribed = async (meanwhile) => {
+          const [events, journal] = [one.journal.mark(), subscription.journal.mark()];
+          proxy.refuse();
+          proxy.cut();
+          await one.journal.wait("the loss is noticed", "connecting", { from: events });
+          await meanwhile();
+          proxy.pass();
+          return subscription.journal.wait("the resubscribe", "subscribed", { from: journal });
+        };
+        const missed = await resubscribed(() => publishNumbers(room, 4, 6));
+        assert.deepEqual([missed.wasRecovering, missed.recovered], [true, true], lately(one));
+        await resubscribed(async () => {});
+        await publishNumbers(room, 7, 7);
+        assert.deepEqual((await published(subscription, 3)).map(({ n }) => n), [3, 6, 7]);
       });
 
       test("12: deltas give what was published, also across a reconnect", async (t) => {

@@ -15,7 +15,7 @@ import { Server } from "../browser/server.mjs";
 export const API_KEY = "key-of-the-stock-client-tests";
 
 /** The settings: a room's name tells by its first letters how it behaves. */
-function settings({ pageOrigins = [], pingInterval = "1s", silenceMax = "6s", rooms = "" } = {}) {
+function settings({ pageOrigins = [], pingInterval = "1s", silenceMax = "6s", sessions = "" } = {}) {
   return `
 api_key = "${API_KEY}"
 drain = "2s"
@@ -26,7 +26,8 @@ allowed_origins = ${JSON.stringify(pageOrigins)}
 ping_interval = "${pingInterval}"
 silence_max = "${silenceMax}"
 
-${rooms}
+[sessions]
+${sessions}
 
 [[rooms]]
 pattern = "h-*"
@@ -44,6 +45,11 @@ history_age_max = "5m"
 pattern = "short-*"
 history_count_max = 5
 history_age_max = "5m"
+
+[[rooms]]
+pattern = "cache-*"
+history_count_max = 100
+recovery = "cache"
 
 [[rooms]]
 pattern = "skip-*"
