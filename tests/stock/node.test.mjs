@@ -221,6 +221,15 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         assert.equal(one.journal.of("connected").length, 1, "it never had to reconnect");
       });
 
+      test("5: a client with little patience is pinged as often as it was told, from the first on", async (t) => {
+        const one = await member(t, transport, { maxServerPingDelay: 1500 });
+        const isPing = ({ kind, reply }) => kind === "received" && Object.keys(reply).length === 0;
+        await one.wire.wait("the first ping", isPing);
+        await one.wire.wait("the second", isPing, { from: one.wire.mark() });
+        assert.equal(one.journal.of("connected").length, 1, lately(one));
+        assert.equal(one.client.state, "connected");
+      });
+
       test("5: a client that does not answer pings is closed with 3012", async (t) => {
         const connect = JSON.stringify({ id: 1, connect: {} });
         if (transport === "websocket") {

@@ -159,6 +159,8 @@ class StockPython(unittest.IsolatedAsyncioTestCase):
             for n in range(1, 11):
                 await publish(room, {"n": n, **state})
             self.assertEqual(await data_of(subscription, 10), [{"n": n, **state} for n in range(1, 11)])
+            deltas = [context.pub.delta for context in subscription.journal.of("publication")]
+            self.assertEqual(deltas, [False] + [True] * 9, "the first is whole, the rest are differences")
 
 
 if __name__ == "__main__":
