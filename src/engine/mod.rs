@@ -21,6 +21,7 @@ mod admission;
 mod asking;
 mod clock;
 mod command;
+mod compressor;
 mod connection;
 mod directory;
 mod drain;

@@ -19,11 +19,11 @@ function cleanEnvironment() {
 }
 
 export class Server {
-  /** Starts `program`, with further arguments of `serve` after the address to listen on. */
-  static async start(program, args = []) {
+  /** Started with these further arguments (`--set room.history_count_max=100`). */
+  static async start(program, settings = []) {
     const server = new this();
     server.program = program;
-    server.args = args;
+    server.settings = settings;
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}/`;
     await server.startAgain();
@@ -31,8 +31,8 @@ export class Server {
   }
 
   async startAgain() {
-    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, ...this.args];
-    const child = spawn(this.program, args, { env: cleanEnvironment(), stdio: ["ignore", "ignore", "inherit"] });
+    const listen = ["serve", "--listen", `127.0.0.1:${this.port}`, ...this.settings];
+    const child = spawn(this.program, listen, { env: cleanEnvironment(), stdio: ["ignore", "ignore", "inherit"] });
     this.child = child;
     this.ended = new Promise((resolve) => {
       child.once("error", resolve);

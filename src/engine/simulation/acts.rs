@@ -145,6 +145,7 @@ impl World {
         let join = Join {
             socket: FakeSocket::new(wire),
             role: Role::Member { room, encoding: Encoding::Raw, start: Start::Live, echo },
+            deflate: None,
             permit: Permit::uncounted(),
             greeting,
             unread: client.speech.take_unread(unread_max),
