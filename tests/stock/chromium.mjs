@@ -275,7 +275,9 @@ async function settle(day) {
 
 async function main() {
   const page = await servePage();
-  const server = await StockServer.start({ pageOrigins: [page.origin] });
+  // Browsers offer compression; the other tests do without.
+  const deflate = 'mode = "on"\nthreshold_bytes = "0B"';
+  const server = await StockServer.start({ pageOrigins: [page.origin], deflate });
   const publisher = new Publisher(server);
   const browser = await Chromium.start();
   const visitors = [];

@@ -15,7 +15,7 @@ import { Server } from "../browser/server.mjs";
 export const API_KEY = "key-of-the-stock-client-tests";
 
 /** The settings: a room's name tells by its first letters how it behaves. */
-function settings({ pageOrigins = [], pingInterval = "1s", silenceMax = "6s", sessions = "" } = {}) {
+function settings({ pageOrigins = [], pingInterval = "1s", silenceMax = "6s", sessions = "", deflate = "" } = {}) {
   return `
 api_key = "${API_KEY}"
 drain = "2s"
@@ -25,6 +25,9 @@ allowed_origins = ${JSON.stringify(pageOrigins)}
 [heartbeat]
 ping_interval = "${pingInterval}"
 silence_max = "${silenceMax}"
+
+[deflate]
+${deflate}
 
 [sessions]
 ${sessions}
