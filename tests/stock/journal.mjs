@@ -6,10 +6,13 @@ export const DEADLINE_MS = 20_000;
 /** A list of events that tests append to, look back into, and wait for. */
 export class Journal {
   entries = [];
+  #counts = {};
   #waiting = new Set();
 
+  /** Notes an event; `nth` counts those of its kind. */
   add(kind, fields = {}) {
-    const entry = { kind, ...fields };
+    this.#counts[kind] = (this.#counts[kind] ?? 0) + 1;
+    const entry = { kind, nth: this.#counts[kind], ...fields };
     this.entries.push(entry);
     for (const look of [...this.#waiting]) look();
     return entry;
