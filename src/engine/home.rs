@@ -23,6 +23,8 @@ use super::history::{self, History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
 use super::settings::RoomSettings;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, Coding, MessageKind};
 
@@ -193,6 +195,8 @@ pub(crate) struct Homes {
     kept_bytes: usize,
     kept_bytes_max: usize,
     compressor: Compressor,
+    #[cfg(test)]
+    pub(crate) planted: Planted,
 }
 
 #[derive(Debug)]
@@ -224,6 +228,8 @@ struct Kept {
     settings: RoomSettings,
     /// When something was last published, or the last member left.
     used: Nanos,
+    /// Whether this home holds the room in the directory, so that it can be found as long as it is here.
+    held: bool,
     /// Whether the room stands in [`Homes::expiries`].
     expires: bool,
 }
@@ -242,6 +248,8 @@ impl Homes {
             kept_bytes: 0,
             kept_bytes_max,
             compressor,
+            #[cfg(test)]
+            planted: Planted::Nothing,
         }
     }
 
@@ -292,14 +300,24 @@ impl Homes {
             tags: message.tags.cloned(),
             info: message.info.cloned(),
         };
-        self.kept_bytes -= kept.log.bytes();
+        if !kept.held {
+            // The last member has gone while its message was on its way: nobody can find this room any more, and its
+            // name may be another room's by now.
+            return;
+        }
+        let kept_by_others = self.kept_bytes - kept.log.bytes();
         kept.log.append(record, message.published, &kept.settings);
         // The newest always stays: then the bound is exceeded by what one message a room takes.
-        let bytes_max = self.kept_bytes_max.saturating_sub(self.kept_bytes);
-        while kept.log.bytes() > bytes_max && kept.log.first_offset() < Some(room.offset) {
+        while kept_by_others + kept.log.bytes() > self.kept_bytes_max && kept.log.first_offset() < Some(room.offset) {
             kept.log.forget_oldest();
         }
-        self.kept_bytes += kept.log.bytes();
+        #[cfg(test)]
+        if self.planted == Planted::OneLessKept
+            && kept.log.records().count() as u64 == u64::from(kept.settings.history_count_max)
+        {
+            kept.log.forget_oldest();
+        }
+        self.kept_bytes = kept_by_others + kept.log.bytes();
         kept.used = message.published;
         self.schedule_expiry(id, message.published);
     }
@@ -408,11 +426,9 @@ impl Homes {
         self.rooms.entry(room.id).or_insert_with(|| {
             self.next_epoch = self.next_epoch.wrapping_add(1);
             let settings = room.settings(self.directory.settings());
-            if settings.has_history() {
-                // It outlives its members: its home holds it.
-                self.directory.hold_more(room);
-            }
-            HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings)
+            // It outlives its members: its home holds it, unless they have gone already.
+            let held = settings.has_history() && self.directory.hold_more(room).is_some();
+            HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings, held)
         })
     }
 
@@ -456,10 +472,12 @@ impl Homes {
 
     /// Forgets a room that nobody is in and that keeps nothing.
     fn remove_unused(&mut self, room_id: u64, now: Nanos) {
-        let keeps = |kept: &Kept| !kept.log.is_empty() || now < kept.used.after(kept.settings.history_age_max);
+        let is_young = |kept: &Kept| now < kept.used.after(kept.settings.history_age_max);
+        let keeps = |kept: &Kept| kept.held && (!kept.log.is_empty() || is_young(kept));
         let unused = |room: &HomeRoom| room.feeds.is_empty() && !room.kept.as_deref().is_some_and(keeps);
         if self.rooms.get(&room_id).is_some_and(unused) {
-            if let Some(room) = self.rooms.remove(&room_id).filter(|room| room.kept.is_some()) {
+            let held = |room: &HomeRoom| room.kept.as_ref().is_some_and(|kept| kept.held);
+            if let Some(room) = self.rooms.remove(&room_id).filter(held) {
                 self.directory.release(&room.room);
             }
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
@@ -518,8 +536,8 @@ impl HomeFeed {
 }
 
 impl HomeRoom {
-    fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
-        let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), expires: false };
+    fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings, held: bool) -> Self {
+        let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
         Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept }
     }

@@ -18,6 +18,7 @@ pub mod room;
 pub mod settings;
 
 mod admission;
+mod ahead;
 mod asking;
 mod clock;
 mod command;
@@ -49,6 +50,7 @@ mod simulation;
 mod slab;
 mod socket;
 mod thread;
+mod users;
 mod window;
 
 pub use admission::{AdmissionError, Permit};

@@ -1,4 +1,4 @@
-//! HTTP: publishing, health, metrics, the demo page. hyper does the protocol, this file the routes.
+//! HTTP: publishing, the server API, health, metrics, the demo page. hyper does the protocol, this file the routes.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,14 +13,15 @@ use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use shardcast::engine::{Permit, PublishError};
+use shardcast::engine::{Permit, Publication, PublishError};
 use shardcast::protocol::frame::MessageKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::front_door::{Door, Reach};
 use super::handshake::{Refusal, WS_PREFIX, room_name};
-use super::{metrics, page};
+use super::idempotency::KEY_BYTES_MAX;
+use super::{api, metrics, page};
 
 /// How long a connection may be silent between two requests. (Of the first one, the head comes within
 /// `handshake.timeout`.)
@@ -76,6 +77,8 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
         "/health/live" if read => Ok(text(StatusCode::OK, "live\n")),
         "/health/ready" if read => ready(door).await,
         "/metrics" if read => Ok(metrics(door).await),
+        api::DESCRIPTION_PATH if read => Ok(api::description()),
+        _ if api::is_method(&path) => api::serve(request, reach, door).await,
         _ if path.starts_with(WS_PREFIX) => {
             Err(Refusal::new(426, "a WebSocket handshake is the first request of its connection"))
         }
@@ -89,7 +92,10 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
 }
 
 fn not_found() -> Refusal {
-    Refusal::new(404, "there are /, /ws/ROOM, POST /rooms/ROOM, /health/live, /health/ready, /metrics")
+    Refusal::new(
+        404,
+        "there are /, /ws/ROOM, POST /rooms/ROOM, POST /api/METHOD, /health/live, /health/ready, /metrics",
+    )
 }
 
 /// `POST /rooms/ROOM`: the body is the payload.
@@ -100,44 +106,74 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
     if door.is_draining() {
         return Err(Refusal::new(503, "the server is restarting"));
     }
+    let key = idempotency_key(&request)?;
     let limit = door.config.engine.limits.message_bytes_max;
-    let too_long = || Refusal::new(413, format!("message too long, limits.message_bytes_max is {limit}"));
-    let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(request.into_body(), limit).collect()).await;
-    let payload = match body {
-        Err(_) => return Err(Refusal::new(408, "the body did not come in time")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_long()),
-        Ok(Err(_)) => return Err(Refusal::new(400, "the body ended early")),
-        Ok(Ok(body)) => body.to_bytes(),
-    };
-    match door.engine.publish(&room, kind, payload).await {
+    let payload = body(request, limit, "limits.message_bytes_max").await?;
+    let publication = Publication { kind, payload, tags: None, info: None };
+    match door.idempotency.publish(&door.engine, room, key.as_deref(), publication).await {
         Ok(published) => {
             let epoch = published.epoch.map(|epoch| format!(",\"epoch\":\"{epoch}\"")).unwrap_or_default();
             let body = format!("{{\"offset\":{},\"members\":{}{epoch}}}\n", published.offset, published.members);
             Ok(answer(StatusCode::OK, "application/json", body.into()))
         }
-        Err(PublishError::TooLong { .. }) => Err(too_long()),
+        Err(error @ PublishError::TooLong { .. }) => Err(Refusal::new(413, error.to_string())),
         Err(error @ PublishError::NotUtf8 { .. }) => Err(Refusal::new(400, error.to_string())),
         Err(error) => Err(Refusal::new(503, error.to_string())),
     }
 }
 
+/// A request's body, whose length is bounded by the setting called `named`.
+pub(super) async fn body(request: Request<Incoming>, limit: usize, named: &str) -> Result<Bytes, Refusal> {
+    let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(request.into_body(), limit).collect()).await;
+    match body {
+        Err(_) => Err(Refusal::new(408, "the body did not come in time")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Refusal::new(413, format!("body too long, {named} is {limit}")))
+        }
+        Ok(Err(_)) => Err(Refusal::new(400, "the body ended early")),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+    }
+}
+
+/// What a publisher says so that it may repeat a request whose answer it does not get.
+fn idempotency_key(request: &Request<Incoming>) -> Result<Option<String>, Refusal> {
+    let Some(key) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        Refusal::new(400, format!("Idempotency-Key has 1 to {KEY_BYTES_MAX} visible characters of ASCII"))
+    })?;
+    Ok(Some(key.to_owned()))
+}
+
 /// Whether a request may publish: on loopback listeners every one that does not show a wrong key; elsewhere those that
 /// show the right one. A web page of another origin may not, wherever it runs.
 fn permitted(request: &Request<Incoming>, reach: Reach, door: &Door) -> Result<(), Refusal> {
+    from_own_page(request, door)?;
+    let field = |name: header::HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let shown = field(header::HeaderName::from_static("x-api-key"))
+        .or_else(|| field(header::AUTHORIZATION)?.strip_prefix(b"Bearer "));
+    key_permits(shown, reach, door).map_err(|reason| Refusal::new(403, reason))
+}
+
+/// Whether a request comes from no web page, or from one that may publish.
+pub(super) fn from_own_page(request: &Request<Incoming>, door: &Door) -> Result<(), Refusal> {
     let field = |name: header::HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
     let origin = field(header::ORIGIN).map(String::from_utf8_lossy);
     let host = field(header::HOST).map(String::from_utf8_lossy);
-    if !door.config.allowed_origins.allows(origin.as_deref(), host.as_deref()) {
-        return Err(Refusal::new(403, "this Origin may not publish: allowed_origins does not list it"));
+    if door.config.allowed_origins.allows(origin.as_deref(), host.as_deref()) {
+        return Ok(());
     }
-    let shown = field(header::HeaderName::from_static("x-api-key"))
-        .or_else(|| field(header::AUTHORIZATION)?.strip_prefix(b"Bearer "));
+    Err(Refusal::new(403, "this Origin may not publish: allowed_origins does not list it"))
+}
+
+/// Whether who shows this key may publish; the reason if not.
+pub(super) fn key_permits(shown: Option<&[u8]>, reach: Reach, door: &Door) -> Result<(), &'static str> {
     match (&door.config.api_key, shown, reach) {
         (Some(key), Some(shown), _) if key.matches(shown) => Ok(()),
-        (Some(_), Some(_), _) => Err(Refusal::new(403, "this is not the api_key")),
+        (Some(_), Some(_), _) => Err("this is not the api_key"),
         (_, _, Reach::Loopback) => Ok(()),
-        (Some(_), None, Reach::Network) => Err(Refusal::new(403, "publishing here needs the api_key (X-API-Key)")),
-        (None, _, Reach::Network) => Err(Refusal::new(403, "publishing here needs an api_key, and none is set")),
+        (Some(_), None, Reach::Network) => Err("publishing here needs the api_key (X-API-Key)"),
+        (None, _, Reach::Network) => Err("publishing here needs an api_key, and none is set"),
     }
 }
 
@@ -193,6 +229,9 @@ fn refused(refusal: &Refusal) -> Answer {
         426 => {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        401 => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("apikey"));
         }
         405 => {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));

@@ -33,8 +33,8 @@ const STOCK_TEST: &str = "tests/stock/run.sh";
 const STOCK_LIMIT: Duration = Duration::from_secs(420);
 
 const AUTOBAHN_TEST: &str = "tests/autobahn/run.sh";
-/// Making its Python environment takes about half a minute, the cases about 8 minutes (its clients compress in Python); a
-/// server that leaves cases without an answer is given up by the script itself after 20 minutes.
+/// Making its Python environment takes about half a minute, the cases about 8 minutes (its clients compress in Python);
+/// a server that leaves cases without an answer is given up by the script itself after 20 minutes.
 const AUTOBAHN_LIMIT: Duration = Duration::from_secs(1_500);
 /// The script's exit code (as automake's) for "cannot run here".
 const EXIT_SKIPPED: i32 = 77;
