@@ -52,12 +52,7 @@ impl Sink for Recorder {
 }
 
 /// Reads `pieces` to the first error or close frame.
-fn read(
-    pieces: &[&[u8]],
-    limits: DecodeLimits,
-    budget: usize,
-    stops: bool,
-) -> (Vec<Event>, Option<ProtocolError>) {
+fn read(pieces: &[&[u8]], limits: DecodeLimits, budget: usize, stops: bool) -> (Vec<Event>, Option<ProtocolError>) {
     let (mut unfinished, mut left): (Option<Box<Unfinished>>, usize) = (None, budget);
     let mut sink = Recorder { stops, message_bytes_max: limits.message_bytes_max, ..Recorder::default() };
     for piece in pieces {

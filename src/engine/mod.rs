@@ -27,6 +27,8 @@ mod drain;
 mod ending;
 mod fanout;
 mod feed;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod handle;
 mod heartbeat;
 mod history;

@@ -4,6 +4,8 @@ mod accept;
 pub(crate) mod cli;
 pub(crate) mod config;
 mod front_door;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod handshake;
 mod http;
 mod logging;

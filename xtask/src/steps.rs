@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::command::{cargo, ensure, exit_code_within, succeed};
 use crate::report::Outcome;
-use crate::{smoke, tidy};
+use crate::{fuzz, smoke, tidy};
 
 /// One thing to check.
 pub(crate) struct Step {
@@ -81,6 +81,7 @@ pub(crate) const STEPS: &[Step] = &[
         run: || load().into(),
     },
     Step { name: "dialects", summary: "the load generator speaks to NATS and to nginx with nchan", run: dialects },
+    Step { name: "fuzz", summary: "a minute of fuzzing for every decoder", run: fuzz::step },
     Step { name: "browser", summary: "two pages in Chromium see each other's messages", run: browser },
     Step { name: "autobahn", summary: "the WebSocket conformance cases 1 to 10", run: autobahn },
 ];
