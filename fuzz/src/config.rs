@@ -24,5 +24,6 @@ fuzz_target!(|data: &[u8]| {
     let result = bounded(4_096 * data.len() + (1 << 20), || config(&FILE, &flags));
     if let Err(problems) = result {
         assert!(!problems.is_empty(), "a refusal says why");
+        assert!(problems.iter().all(|line| !line.contains(char::is_control)), "a problem is one line: {problems:?}");
     }
 });

@@ -1,7 +1,12 @@
 //! What the fuzz targets have in common: pieces of an input, and a bound to the memory that a decoder may take.
 
-use cap::Cap;
 use std::alloc::System;
+use std::panic;
+use std::sync::Once;
+
+use cap::Cap;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 pub use libfuzzer_sys::{arbitrary, fuzz_target};
 
@@ -9,8 +14,18 @@ pub use libfuzzer_sys::{arbitrary, fuzz_target};
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
+/// Whoever reports a panic may take what it needs.
+static REPORTS: Once = Once::new();
+
 /// Does `work` with at most `bytes` more memory than there is now.
 pub fn bounded<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    REPORTS.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            ALLOCATOR.set_limit(usize::MAX).expect("no limit");
+            report(info);
+        }));
+    });
     ALLOCATOR.set_limit(ALLOCATOR.allocated() + bytes).expect("more than is allocated");
     let result = work();
     ALLOCATOR.set_limit(usize::MAX).expect("no limit");
@@ -44,4 +59,18 @@ pub fn pieces(bytes: &[u8], seed: u16) -> Vec<&[u8]> {
         rest = after;
     }
     pieces
+}
+
+/// What one line of JSON says. `None`: it is JSON, but with a number or half of a surrogate pair that a [`Value`] cannot
+/// hold; other parsers can, so it may be passed on.
+///
+/// # Panics
+/// It is not JSON, or not one line.
+pub fn one_value(json: &[u8]) -> Option<Value> {
+    let shown = String::from_utf8_lossy(json);
+    assert!(!json.contains(&b'\n') && !json.contains(&b'\r'), "a line end in {shown}");
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(json) {
+        panic!("{error}: {shown}");
+    }
+    serde_json::from_slice(json).ok()
 }

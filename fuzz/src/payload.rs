@@ -6,7 +6,7 @@ use serde_json::Value;
 use shardcast::MessageKind;
 use shardcast::protocol::centrifuge::delta;
 use shardcast::protocol::{event_stream, json, v1};
-use shardcast_fuzz::{bounded, fuzz_target, take_u16};
+use shardcast_fuzz::{bounded, fuzz_target, one_value, take_u16};
 
 /// A number in base 64 at the start of a fossil delta.
 fn number(delta: &mut &[u8]) -> usize {
@@ -65,12 +65,11 @@ fn event(chunk: &[u8]) -> Vec<&str> {
 fn text(text: &str) {
     let mut value = Vec::new();
     json::payload(&mut value, MessageKind::Text, text.as_bytes());
-    assert!(!value.contains(&b'\n') && !value.contains(&b'\r'), "a line end in a value");
-    let value: Value = serde_json::from_slice(&value).expect("a payload is JSON");
+    let value = one_value(&value);
     if json::is_value(text) {
-        assert_eq!(value, serde_json::from_str::<Value>(text).expect("it was said to be a value"));
+        assert_eq!(value, serde_json::from_str(text).ok());
     } else {
-        assert_eq!(value, Value::from(text));
+        assert_eq!(value, Some(Value::from(text)));
     }
 
     let mut chunk = Vec::new();

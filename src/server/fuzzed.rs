@@ -49,14 +49,14 @@ pub fn decoded<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     query::decoded(query, name).ok().flatten()
 }
 
-/// A file of settings and what `--set` says beside it. The error is what the operator reads.
+/// A file of settings and what `--set` says beside it. The error is what the operator reads: one line per problem.
 ///
 /// # Errors
 /// Something is wrong with the settings.
-pub fn config(file: &Path, flags: &[(String, String)]) -> Result<(), String> {
+pub fn config(file: &Path, flags: &[(String, String)]) -> Result<(), Vec<String>> {
     let flag =
         |(key, value): &(String, String)| Flag { name: "--set".to_owned(), key: key.clone(), value: value.clone() };
     let sources =
         Sources { file: Some(file.to_owned()), flags: flags.iter().map(flag).collect(), variables: Vec::new() };
-    load(&sources).map(drop).map_err(|problems| problems.to_string())
+    load(&sources).map(drop).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }

@@ -44,6 +44,8 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 /// What cargo-fuzz sets, too: coverage by counters, and the operands of comparisons.
 const INSTRUMENTATION: &[&str] = &[
     "--cfg fuzzing",
+    // Of the binary, the targets use the decoders only.
+    "-Adead_code",
     "-Ccodegen-units=1",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
