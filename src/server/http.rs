@@ -65,7 +65,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
         .serve_connection(TokioIo::new(rewound), service);
     let Some((stream, Stream { purpose, head })) = drive(connection, &is_blocked, &way_out).await else { return };
     let Ok(stream) = stream.into_std() else { return };
-    join(&door, Adoption { stream, unread: Vec::new(), greeting: head, purpose }, permit).await;
+    join(&door, Adoption { stream, unread: Vec::new(), greeting: head, purpose, deflate: None }, permit).await;
 }
 
 async fn respond(request: Request<Incoming>, reach: Reach, door: &Door, way_out: &WayOut) -> Answer {
