@@ -1,5 +1,6 @@
 //! What the front door, the API and the engine's user ask of a shard.
 
+use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::newer::Newer;
 use super::position::{Epoch, Start};
 use super::session::{Act, SessionTerms, Target};
 use super::settings::Echo;
+use super::users::UserHashes;
 use crate::protocol::deflate::Agreed;
 use crate::protocol::frame::MessageKind;
 
@@ -36,6 +38,8 @@ pub(crate) enum Command<S> {
     Emulate { number: u32, serial: u32, secret: Uuid, message: Bytes, reply: oneshot::Sender<bool> },
     /// Do something with every session that is meant, and say with how many.
     Act { target: Arc<Target>, act: Act, reply: oneshot::Sender<usize> },
+    /// Say which users the sessions belong to, hashed like this.
+    Users(Arc<RandomState>, oneshot::Sender<UserHashes>),
     /// As a home, send something through every shard; each answers with its number.
     Probe(mpsc::Sender<usize>),
     /// Say how things stand.

@@ -51,6 +51,7 @@ mod simulation;
 mod slab;
 mod socket;
 mod thread;
+mod users;
 mod window;
 
 pub use admission::{AdmissionError, Permit};

@@ -270,6 +270,9 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(count).ok();
                 }
+                Command::Users(state, reply) => {
+                    reply.send(self.users(&state)).ok();
+                }
                 Command::Probe(reply) => self.probe(&reply),
                 Command::Snapshot(reply) => {
                     reply.send(Box::new(self.snapshot())).ok();
@@ -384,13 +387,13 @@ impl<S: Socket> Shard<S> {
             counts: self.counts.clone(),
             latencies: self.latencies.clone(),
             connections: self.connections.len(),
+            subscriptions: self.subscriptions.len(),
             rooms: self.rooms.len(),
             homes: self.homes.len(),
             blocked_members,
             lag_bytes_max,
             window_bytes,
             history_bytes: self.homes.kept_bytes() as u64,
-            subscriptions: self.subscriptions.len(),
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
     }

@@ -1,4 +1,4 @@
-//! HTTP: publishing, streams, health, metrics, the demo page. hyper does the protocol, this file the routes.
+//! HTTP: publishing, streams, the server API, health, metrics, the page. hyper does the protocol, this file the routes.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,16 +11,17 @@ use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use shardcast::engine::{Adoption, Permit, PublishError};
+use shardcast::engine::{Adoption, Permit, Publication, PublishError};
 use shardcast::protocol::frame::MessageKind;
 use tokio::net::TcpStream;
 
 use super::cross_origin::Page;
 use super::front_door::{Door, Reach, join};
 use super::handshake::{Refusal, WS_PREFIX, room_name};
+use super::idempotency::KEY_BYTES_MAX;
 use super::streams::{self, Outcome};
 use super::takeover::{Rewound, Stream, WayOut, drive};
-use super::{long_poll, metrics, page};
+use super::{api, long_poll, metrics, page};
 
 /// What the path of a room begins with, for requests that do not stay.
 const ROOMS_PREFIX: &str = "/rooms/";
@@ -65,7 +66,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
         .serve_connection(TokioIo::new(rewound), service);
     let Some((stream, Stream { purpose, head })) = drive(connection, &is_blocked, &way_out).await else { return };
     let Ok(stream) = stream.into_std() else { return };
-    join(&door, Adoption { stream, unread: Vec::new(), greeting: head, purpose, deflate: None }, permit).await;
+    join(&door, Adoption { stream, unread: Vec::new(), greeting: head, deflate: None, purpose }, permit).await;
 }
 
 async fn respond(request: Request<Incoming>, reach: Reach, door: &Door, way_out: &WayOut) -> Answer {
@@ -118,6 +119,8 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
         "/health/live" if read => Ok(text(StatusCode::OK, "live\n")),
         "/health/ready" if read => ready(door).await,
         "/metrics" if read => Ok(metrics(door).await),
+        api::DESCRIPTION_PATH if read => Ok(api::description()),
+        _ if api::is_method(&path) => api::serve(request, reach, door).await,
         _ if path.starts_with(WS_PREFIX) => {
             Err(Refusal::new(426, "a WebSocket handshake is the first request of its connection"))
         }
@@ -131,7 +134,10 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
 }
 
 fn not_found() -> Refusal {
-    Refusal::new(404, "there are /, /ws/ROOM, POST /rooms/ROOM, /health/live, /health/ready, /metrics")
+    Refusal::new(
+        404,
+        "there are /, /ws/ROOM, POST /rooms/ROOM, POST /api/METHOD, /health/live, /health/ready, /metrics",
+    )
 }
 
 /// `POST /rooms/ROOM`: the body is the payload.
@@ -142,57 +148,74 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
     if door.is_draining() {
         return Err(Refusal::new(503, "the server is restarting"));
     }
+    let key = idempotency_key(&request)?;
     let limit = door.config.engine.limits.message_bytes_max;
-    let payload = body(request, limit).await.map_err(|refusal| match refusal.status {
-        413 => too_long(limit),
-        _ => refusal,
-    })?;
-    match door.engine.publish(&room, kind, payload).await {
+    let payload = body(request, limit, "limits.message_bytes_max").await?;
+    let publication = Publication { kind, payload, tags: None, info: None };
+    match door.idempotency.publish(&door.engine, room, key.as_deref(), publication).await {
         Ok(published) => {
             let epoch = published.epoch.map(|epoch| format!(",\"epoch\":\"{epoch}\"")).unwrap_or_default();
             let body = format!("{{\"offset\":{},\"members\":{}{epoch}}}\n", published.offset, published.members);
             Ok(answer(StatusCode::OK, "application/json", body.into()))
         }
-        Err(PublishError::TooLong { .. }) => Err(too_long(limit)),
+        Err(error @ PublishError::TooLong { .. }) => Err(Refusal::new(413, error.to_string())),
         Err(error @ PublishError::NotUtf8 { .. }) => Err(Refusal::new(400, error.to_string())),
         Err(error) => Err(Refusal::new(503, error.to_string())),
     }
 }
 
-fn too_long(limit: usize) -> Refusal {
-    Refusal::new(413, format!("message too long, limits.message_bytes_max is {limit}"))
-}
-
-/// A request's body, of at most `limit` bytes.
-pub(crate) async fn body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Refusal> {
+/// A request's body, whose length is bounded by the setting (or the constant) called `named`.
+pub(crate) async fn body(request: Request<Incoming>, limit: usize, named: &str) -> Result<Bytes, Refusal> {
     let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(request.into_body(), limit).collect()).await;
     match body {
         Err(_) => Err(Refusal::new(408, "the body did not come in time")),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Refusal::new(413, format!("body of more than {limit} bytes")))
+            Err(Refusal::new(413, format!("body too long, {named} is {limit}")))
         }
         Ok(Err(_)) => Err(Refusal::new(400, "the body ended early")),
         Ok(Ok(body)) => Ok(body.to_bytes()),
     }
 }
 
+/// What a publisher says so that it may repeat a request whose answer it does not get.
+fn idempotency_key(request: &Request<Incoming>) -> Result<Option<String>, Refusal> {
+    let Some(key) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        Refusal::new(400, format!("Idempotency-Key has 1 to {KEY_BYTES_MAX} visible characters of ASCII"))
+    })?;
+    Ok(Some(key.to_owned()))
+}
+
 /// Whether a request may publish: on loopback listeners every one that does not show a wrong key; elsewhere those that
 /// show the right one. A web page of another origin may not, wherever it runs.
 fn permitted(request: &Request<Incoming>, reach: Reach, door: &Door) -> Result<(), Refusal> {
+    from_own_page(request, door)?;
+    let field = |name: header::HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let shown = field(header::HeaderName::from_static("x-api-key"))
+        .or_else(|| field(header::AUTHORIZATION)?.strip_prefix(b"Bearer "));
+    key_permits(shown, reach, door).map_err(|reason| Refusal::new(403, reason))
+}
+
+/// Whether a request comes from no web page, or from one that may publish.
+pub(super) fn from_own_page(request: &Request<Incoming>, door: &Door) -> Result<(), Refusal> {
     let field = |name: header::HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
     let origin = field(header::ORIGIN).map(String::from_utf8_lossy);
     let host = field(header::HOST).map(String::from_utf8_lossy);
-    if !door.config.allowed_origins.allows(origin.as_deref(), host.as_deref()) {
-        return Err(Refusal::new(403, "this Origin may not publish: allowed_origins does not list it"));
+    if door.config.allowed_origins.allows(origin.as_deref(), host.as_deref()) {
+        return Ok(());
     }
-    let shown = field(header::HeaderName::from_static("x-api-key"))
-        .or_else(|| field(header::AUTHORIZATION)?.strip_prefix(b"Bearer "));
+    Err(Refusal::new(403, "this Origin may not publish: allowed_origins does not list it"))
+}
+
+/// Whether who shows this key may publish; the reason if not.
+pub(super) fn key_permits(shown: Option<&[u8]>, reach: Reach, door: &Door) -> Result<(), &'static str> {
     match (&door.config.api_key, shown, reach) {
         (Some(key), Some(shown), _) if key.matches(shown) => Ok(()),
-        (Some(_), Some(_), _) => Err(Refusal::new(403, "this is not the api_key")),
+        (Some(_), Some(_), _) => Err("this is not the api_key"),
         (_, _, Reach::Loopback) => Ok(()),
-        (Some(_), None, Reach::Network) => Err(Refusal::new(403, "publishing here needs the api_key (X-API-Key)")),
-        (None, _, Reach::Network) => Err(Refusal::new(403, "publishing here needs an api_key, and none is set")),
+        (Some(_), None, Reach::Network) => Err("publishing here needs the api_key (X-API-Key)"),
+        (None, _, Reach::Network) => Err("publishing here needs an api_key, and none is set"),
     }
 }
 
@@ -248,6 +271,9 @@ fn refused(refusal: &Refusal) -> Answer {
         426 => {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        401 => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("apikey"));
         }
         405 => {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));

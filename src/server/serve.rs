@@ -15,8 +15,7 @@ use tokio::sync::watch;
 
 use super::accept::Gate;
 use super::config::Config;
-use super::front_door::{Door, DoorCounts};
-use super::long_poll::Polls;
+use super::front_door::Door;
 use super::machine::{self, BACKLOG, Machine};
 
 /// The drain did not get every connection closed in order.
@@ -70,8 +69,8 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
     let engine = Engine::start(config.engine.clone()).context("the engine cannot be started")?;
     let (tell_draining, draining) = watch::channel(false);
     let config = Arc::new(config);
-    let (counts, polls) = (Arc::new(DoorCounts::default()), Polls::new());
-    let door = Door { engine: engine.clone(), config: Arc::clone(&config), counts, polls: polls.clone(), draining };
+    let door = Door::new(engine.clone(), Arc::clone(&config), draining);
+    let polls = door.polls.clone();
     announce(&listeners, &engine, &machine, &config)?;
     for (listener, address) in listeners {
         let gate = Gate::new(listener, door.clone()).with_context(|| format!("cannot accept on {address}"))?;
