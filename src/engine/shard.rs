@@ -385,7 +385,6 @@ impl<S: Socket> Shard<S> {
             counts: self.counts.clone(),
             latencies: self.latencies.clone(),
             connections: self.connections.len(),
-            subscriptions: self.subscriptions.len(),
             rooms: self.rooms.len(),
             homes: self.homes.len(),
             blocked_members,
