@@ -12,8 +12,10 @@ use super::admission::Permit;
 use super::asking::{Answer, Ask};
 use super::directory::Room;
 use super::feed::Encoding;
+use super::history::History;
 use super::home::Held;
 use super::metrics::Snapshot;
+use super::newer::Newer;
 use super::position::{Epoch, Start};
 use super::session::{Act, SessionTerms, Target};
 use super::settings::Echo;
@@ -30,6 +32,8 @@ pub(crate) enum Command<S> {
     Publish { room: Arc<Room>, held: Held, publication: Publication, reply: oneshot::Sender<Published> },
     /// Say what the home of this room knows.
     Ask { room: Arc<Room>, ask: Ask, reply: oneshot::Sender<Answer> },
+    /// Say what is newer than a position in this room, which whoever asks holds, now or when there is something.
+    Newer { room: Arc<Room>, newer: Newer, reply: oneshot::Sender<History> },
     /// Take what the client of a session says by a request of its own, and say whether there is such a session.
     Emulate { number: u32, serial: u32, secret: Uuid, message: Bytes, reply: oneshot::Sender<bool> },
     /// Do something with every session that is meant, and say with how many.

@@ -4,6 +4,8 @@
 //! once for each feed in use, and passes it to the shards that have members. One writer per room gives one order, without
 //! a lock. What came during one turn goes out as one chunk per feed.
 
+mod waiting;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use super::settings::RoomSettings;
 use super::simulation::Planted;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, Coding, MessageKind};
+use waiting::{Waiting, Waits};
 
 /// To a home: what one shard's connections published during one turn.
 #[derive(Debug, Default)]
@@ -191,6 +194,7 @@ pub(crate) struct Homes {
     next_epoch: u64,
     /// Rooms that keep something, each once: when to look whether it has expired.
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
+    waits: Waits,
     /// What the rooms here keep, and may keep, bytes.
     kept_bytes: usize,
     kept_bytes_max: usize,
@@ -210,6 +214,8 @@ struct HomeRoom {
     feeds: Vec<HomeFeed>,
     /// `None`: the room has no history.
     kept: Option<Box<Kept>>,
+    /// `None`: nobody waits for what is published next.
+    waiting: Option<Box<Waiting>>,
 }
 
 /// Those who get the same bytes, and the bytes of this turn.
@@ -245,6 +251,7 @@ impl Homes {
             unix,
             next_epoch: seed,
             expiries: BinaryHeap::new(),
+            waits: Waits::default(),
             kept_bytes: 0,
             kept_bytes_max,
             compressor,
@@ -272,6 +279,8 @@ impl Homes {
         let published = room.number(message, &mut self.compressor);
         if room.kept.is_some() {
             self.keep(to, message);
+        } else if let Some(waiting) = &mut room.waiting {
+            waiting.fresh.push(record(room.offset, message, self.unix));
         }
         Some(published)
     }
@@ -292,14 +301,7 @@ impl Homes {
     fn keep(&mut self, id: u64, message: &Message<'_>) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(kept) = &mut room.kept else { return };
-        let record = Record {
-            offset: room.offset,
-            kind: message.kind,
-            payload: message.payload.to_shared(),
-            time_ms: self.unix.milliseconds_at(message.published),
-            tags: message.tags.cloned(),
-            info: message.info.cloned(),
-        };
+        let record = record(room.offset, message, self.unix);
         if !kept.held {
             // The last member has gone while its message was on its way: nobody can find this room any more, and its
             // name may be another room's by now.
@@ -331,8 +333,10 @@ impl Homes {
         }
     }
 
-    /// Lets go of what has been kept for long enough.
+    /// Lets go of what has been kept for long enough, and answers those who have waited for long enough.
     pub(crate) fn expire(&mut self, now: Nanos, outbox: &mut Outbox) {
+        self.end_waits(now);
+        self.forget_left(now);
         while let Some(Reverse((at, id))) = self.expiries.peek().copied() {
             if at > now {
                 return;
@@ -384,7 +388,8 @@ impl Homes {
 
     /// When [`Homes::expire`] has something to do.
     pub(crate) fn next_expiry(&self) -> Option<Nanos> {
-        self.expiries.peek().map(|Reverse((at, _))| *at)
+        let kept = self.expiries.peek().map(|Reverse((at, _))| *at);
+        [kept, self.next_wait_end()].into_iter().flatten().min()
     }
 
     /// Sends a mark back, behind what was published until now.
@@ -461,7 +466,13 @@ impl Homes {
             of_feed.shards.retain(|other| other.shard != shard);
         }
         home.feeds.retain(|feed| !feed.shards.is_empty());
-        if home.feeds.is_empty()
+        self.left(room_id, now);
+    }
+
+    /// Somebody has left a room: what becomes of it if that was the last.
+    fn left(&mut self, room_id: u64, now: Nanos) {
+        if let Some(home) = self.rooms.get_mut(&room_id)
+            && home.feeds.is_empty()
             && let Some(kept) = &mut home.kept
         {
             kept.used = now;
@@ -474,7 +485,9 @@ impl Homes {
     fn remove_unused(&mut self, room_id: u64, now: Nanos) {
         let is_young = |kept: &Kept| now < kept.used.after(kept.settings.history_age_max);
         let keeps = |kept: &Kept| kept.held && (!kept.log.is_empty() || is_young(kept));
-        let unused = |room: &HomeRoom| room.feeds.is_empty() && !room.kept.as_deref().is_some_and(keeps);
+        let unused = |room: &HomeRoom| {
+            room.feeds.is_empty() && room.waiting.is_none() && !room.kept.as_deref().is_some_and(keeps)
+        };
         if self.rooms.get(&room_id).is_some_and(unused) {
             let held = |room: &HomeRoom| room.kept.as_ref().is_some_and(|kept| kept.held);
             if let Some(room) = self.rooms.remove(&room_id).filter(held) {
@@ -512,6 +525,19 @@ impl Homes {
                 outbox.deliver_chunk(shard, Chunk { number, room_id, first_offset, frames, entries, kept_from });
             }
         }
+        self.tell_waiting(room_id);
+    }
+}
+
+/// A message that was just numbered, to be kept.
+fn record(offset: u64, message: &Message<'_>, unix: Unix) -> Record {
+    Record {
+        offset,
+        kind: message.kind,
+        payload: message.payload.to_shared(),
+        time_ms: unix.milliseconds_at(message.published),
+        tags: message.tags.cloned(),
+        info: message.info.cloned(),
     }
 }
 
@@ -539,7 +565,7 @@ impl HomeRoom {
     fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings, held: bool) -> Self {
         let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept }
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, waiting: None }
     }
 
     const fn position(&self) -> Position {

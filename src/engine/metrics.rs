@@ -203,8 +203,6 @@ pub struct Snapshot {
     pub window_bytes: u64,
     /// Memory of what rooms with their home here keep for those who come back, bytes.
     pub history_bytes: u64,
-    /// Subscriptions of sessions.
-    pub subscriptions: usize,
     /// Bytes of unfinished messages.
     pub unfinished_bytes: usize,
 }

@@ -39,6 +39,7 @@ mod joins;
 mod lap;
 mod membership;
 mod metrics;
+mod newer;
 mod outbox;
 mod position;
 mod presence;
@@ -61,6 +62,7 @@ pub use handle::{Adoption, Ended, Engine, JoinError, Membership, PublishError, P
 pub use history::{History, HistoryQuery, Order, Record};
 pub use joins::{Joins, NotJoined};
 pub use metrics::{Counter, Counts, Latencies, Snapshot};
+pub use newer::Newer;
 pub use position::{Epoch, Position, PositionError, Start};
 pub use presence::{PresenceStats, Present};
 pub use session::{Identity, SessionTerms, Target, Transport};

@@ -259,6 +259,7 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(answer).ok();
                 }
+                Command::Newer { room, newer, reply } => self.homes.newer(&room, newer, self.now, reply),
                 Command::Emulate { number, serial, secret, message, reply } => {
                     let heard = self.emulate(number, serial, secret, &message);
                     // Whoever asked may have gone.
@@ -277,6 +278,7 @@ impl<S: Socket> Shard<S> {
                     reply.send(Box::new(self.snapshot())).ok();
                 }
                 Command::Drain(drain, drained) => {
+                    self.homes.end_all_waits();
                     self.draining =
                         Some(Draining::new(drain, drained, self.now, (self.connections.len(), self.counts.aborted())));
                 }
@@ -391,7 +393,6 @@ impl<S: Socket> Shard<S> {
             lag_bytes_max,
             window_bytes,
             history_bytes: self.homes.kept_bytes() as u64,
-            subscriptions: self.subscriptions.len(),
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
     }

@@ -17,6 +17,7 @@ use super::config::Config;
 use super::handshake::{Accepted, Head, HeadLimits, Refusal, Terms, judge};
 use super::http;
 use super::idempotency::Idempotency;
+use super::long_poll::Polls;
 
 /// Bytes that a request's head usually needs.
 const HEAD_BYTES_USUAL: usize = 1_024;
@@ -50,6 +51,7 @@ pub(crate) struct Door {
     pub(crate) counts: Arc<DoorCounts>,
     pub(crate) node: Arc<Node>,
     pub(crate) idempotency: Arc<Idempotency>,
+    pub(crate) polls: Polls,
     /// True once the server has begun to end.
     pub(crate) draining: watch::Receiver<bool>,
 }
@@ -58,7 +60,8 @@ impl Door {
     pub(crate) fn new(engine: Engine, config: Arc<Config>, draining: watch::Receiver<bool>) -> Self {
         let api = config.api;
         let idempotency = Idempotency::new(api.idempotency_time_max, api.idempotency_keys_max);
-        Self { engine, config, counts: Arc::default(), node: Arc::new(Node::start()), idempotency, draining }
+        let (counts, node, polls) = (Arc::default(), Arc::new(Node::start()), Polls::new());
+        Self { engine, config, counts, node, idempotency, polls, draining }
     }
 
     /// Whether the server has begun to end. The guard of the channel must not live across an await.

@@ -87,7 +87,6 @@ fn gauges(out: &mut Text, snapshots: &[&Snapshot]) {
         ("lag_bytes_max", "The farthest that a member lags behind its room.", |it| it.lag_bytes_max),
         ("window_bytes", "Memory of the rooms' windows.", |it| it.window_bytes),
         ("history_bytes", "Memory of what rooms keep for those who come back.", |it| it.history_bytes),
-        ("subscriptions", "Subscriptions of sessions.", |it| it.subscriptions as u64),
         ("unfinished_bytes", "Bytes of unfinished messages from clients.", |it| it.unfinished_bytes as u64),
     ];
     for (name, help, read) in gauges {

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use shardcast::engine::settings::Pinning;
@@ -19,6 +20,9 @@ use super::machine::{self, BACKLOG, Machine};
 
 /// The drain did not get every connection closed in order.
 const EXIT_ABORTED: u8 = 3;
+
+/// How long the answers to long polls may take when everything else has ended.
+const POLLS_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Files that the process needs beside connections: pollers, wakers, standard streams, the spare one of each listener.
 const FILES_PER_SHARD: usize = 4;
@@ -66,6 +70,7 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
     let (tell_draining, draining) = watch::channel(false);
     let config = Arc::new(config);
     let door = Door::new(engine.clone(), Arc::clone(&config), draining);
+    let polls = door.polls.clone();
     announce(&listeners, &engine, &machine, &config)?;
     for (listener, address) in listeners {
         let gate = Gate::new(listener, door.clone()).with_context(|| format!("cannot accept on {address}"))?;
@@ -88,6 +93,8 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
             return Ok(ExitCode::from(code.exit));
         }
     };
+    // Too late or gone: it has been told that the connection ends.
+    tokio::time::timeout(POLLS_TIME_MAX, polls.ended()).await.ok();
     Ok(report(drained))
 }
 
