@@ -182,6 +182,36 @@ fn history_is_read_in_pages_and_removed() {
 }
 
 #[test]
+fn what_skips_history_is_for_those_who_are_there() {
+    let server = server();
+    let publish = |data: u64, skips: bool| {
+        let params = json!({"channel": "h-p", "data": data, "skip_history": skips});
+        result(&server, "publish", &params)["offset"].as_u64().expect("an offset")
+    };
+    let offsets = [publish(1, false), publish(2, true), publish(3, false), publish(4, true)];
+    assert_eq!(offsets, [1, 2, 3, 4]);
+    let history = result(&server, "history", &json!({"channel": "h-p", "limit": 2}));
+    let kept: Vec<_> = history["publications"].as_array().expect("a list").iter().map(|it| &it["offset"]).collect();
+    assert_eq!((kept, &history["offset"]), (vec![&json!(1), &json!(3)], &json!(4)));
+    let epoch = history["epoch"].as_str().expect("an epoch");
+
+    let mut member = Joining::new(server.address(), &format!("/ws/h-p?since={epoch}:0")).join();
+    let nothing = Event::Pong(Vec::new());
+    for expected in [Event::Text("1".to_owned()), nothing.clone(), Event::Text("3".to_owned()), nothing] {
+        assert_eq!(member.next(), expected);
+    }
+    let (mut late, _) = session(&server, "ann");
+    late.text(&format!(r#"{{"id":2,"subscribe":{{"channel":"h-p","recover":true,"epoch":"{epoch}","offset":0}}}}"#));
+    let subscribed = next(&mut late)["subscribe"].clone();
+    assert_eq!(subscribed["recovered"], json!(true), "{subscribed}");
+    let publications = subscribed["publications"].as_array().expect("a list");
+    assert_eq!(publications.iter().map(|it| &it["offset"]).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(publish(5, true), 5);
+    assert_eq!(member.text_of(), "5");
+    assert_eq!(next(&mut late)["push"]["pub"]["offset"], 5);
+}
+
+#[test]
 fn sessions_are_put_into_rooms_taken_out_and_ended() {
     let server = server();
     let ((mut one, first), (mut two, second)) = (session(&server, "ann"), session(&server, "ann"));

@@ -191,6 +191,8 @@ pub struct Snapshot {
     pub latencies: Latencies,
     /// Connections it owns.
     pub connections: usize,
+    /// Subscriptions of sessions, on their way in included. (A connection without a session is one member.)
+    pub subscriptions: usize,
     /// Rooms it has members of.
     pub rooms: usize,
     /// Rooms whose home it is.
