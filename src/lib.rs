@@ -66,7 +66,7 @@ pub use engine::{Identity, SessionTerms, Target, Transport};
 #[doc(inline)]
 pub use engine::room::{ROOM_NAME_BYTES_MAX, RoomName, RoomNameError};
 #[doc(inline)]
-pub use engine::{Ended, Publication, PublishError, Published};
+pub use engine::{Ended, Keeping, Publication, PublishError, Published};
 
 // Look back.
 #[doc(inline)]
