@@ -189,8 +189,9 @@ pub(crate) struct Homes {
     next_epoch: u64,
     /// Rooms that keep something, each once: when to look whether it has expired.
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
-    /// What the rooms here may still keep, bytes.
-    kept_bytes_left: usize,
+    /// What the rooms here keep, and may keep, bytes.
+    kept_bytes: usize,
+    kept_bytes_max: usize,
     compressor: Compressor,
 }
 
@@ -221,6 +222,8 @@ struct HomeFeed {
 struct Kept {
     log: Log,
     settings: RoomSettings,
+    /// When something was last published, or the last member left.
+    used: Nanos,
     /// Whether the room stands in [`Homes::expiries`].
     expires: bool,
 }
@@ -236,7 +239,8 @@ impl Homes {
             unix,
             next_epoch: seed,
             expiries: BinaryHeap::new(),
-            kept_bytes_left: kept_bytes_max,
+            kept_bytes: 0,
+            kept_bytes_max,
             compressor,
         }
     }
@@ -246,9 +250,9 @@ impl Homes {
         self.rooms.len()
     }
 
-    /// Bytes that rooms here may still keep.
-    pub(crate) const fn kept_bytes_left(&self) -> usize {
-        self.kept_bytes_left
+    /// What the rooms here keep, bytes.
+    pub(crate) const fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Numbers one message. `None`: nobody is there to get it, and the room keeps nothing.
@@ -288,19 +292,24 @@ impl Homes {
             tags: message.tags.cloned(),
             info: message.info.cloned(),
         };
-        let before = kept.log.bytes();
-        if kept.log.is_empty() {
-            self.directory.hold_more(&room.room);
-        }
+        self.kept_bytes -= kept.log.bytes();
         kept.log.append(record, message.published, &kept.settings);
         // The newest always stays: then the bound is exceeded by what one message a room takes.
-        while kept.log.bytes() > before + self.kept_bytes_left && kept.log.first_offset() < Some(room.offset) {
+        let bytes_max = self.kept_bytes_max.saturating_sub(self.kept_bytes);
+        while kept.log.bytes() > bytes_max && kept.log.first_offset() < Some(room.offset) {
             kept.log.forget_oldest();
         }
-        self.kept_bytes_left = (self.kept_bytes_left + before).saturating_sub(kept.log.bytes());
+        self.kept_bytes += kept.log.bytes();
+        kept.used = message.published;
+        self.schedule_expiry(id, message.published);
+    }
+
+    /// Has a room looked at when what was kept, or done, at `since` is old enough.
+    fn schedule_expiry(&mut self, id: u64, since: Nanos) {
+        let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
         if !kept.expires {
             kept.expires = true;
-            self.expiries.push(Reverse((message.published.after(kept.settings.history_age_max), id)));
+            self.expiries.push(Reverse((since.after(kept.settings.history_age_max), id)));
         }
     }
 
@@ -313,19 +322,21 @@ impl Homes {
             self.expiries.pop();
             let Some(room) = self.rooms.get_mut(&id) else { continue };
             let Some(kept) = &mut room.kept else { continue };
+            kept.expires = false;
             let age_max = Nanos(0).after(kept.settings.history_age_max).0;
             let before = kept.log.bytes();
             kept.log.expire(Nanos((now.0 + 1).saturating_sub(age_max)));
-            self.kept_bytes_left += before - kept.log.bytes();
-            kept.expires = false;
-            if let Some(oldest) = kept.log.oldest() {
-                kept.expires = true;
+            self.kept_bytes -= before - kept.log.bytes();
+            let (oldest, used, is_empty) = (kept.log.oldest(), kept.used, room.feeds.is_empty());
+            if let Some(oldest) = oldest {
                 // Not for every publication of its own: whatever expires within a second goes together.
-                let next =
-                    oldest.after(kept.settings.history_age_max).max(now.after(std::time::Duration::from_secs(1)));
-                self.expiries.push(Reverse((next, id)));
+                let soonest = Nanos((now.0 + 1_000_000_000).saturating_sub(age_max));
+                self.schedule_expiry(id, oldest.max(soonest));
+            } else if is_empty && now < Nanos(used.0.saturating_add(age_max)) {
+                self.schedule_expiry(id, used);
             }
             self.forgotten(id, before, outbox);
+            self.remove_unused(id, now);
         }
     }
 
@@ -334,27 +345,22 @@ impl Homes {
         let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
         let before = kept.log.bytes();
         kept.log = Log::default();
-        self.kept_bytes_left += before;
+        self.kept_bytes -= before;
         self.forgotten(id, before, outbox);
     }
 
-    /// A room's log is shorter than its former `before` bytes: tells the shards, and forgets the room with its last.
+    /// A room's log is shorter than its former `before` bytes: tells the shards.
     fn forgotten(&mut self, id: u64, before: usize, outbox: &mut Outbox) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(kept) = &room.kept else { return };
         if kept.log.bytes() == before {
             return;
         }
-        let (kept_from, is_empty) = (room.kept_from(), kept.log.is_empty());
+        let kept_from = room.kept_from();
         self.flush_room(id, outbox);
         let Some(room) = self.rooms.get_mut(&id) else { return };
         for entrant in room.feeds.iter().flat_map(|feed| &feed.shards) {
             outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
-        }
-        if is_empty {
-            let room = Arc::clone(&room.room);
-            self.remove_unused(id);
-            self.directory.release(&room);
         }
     }
 
@@ -402,6 +408,10 @@ impl Homes {
         self.rooms.entry(room.id).or_insert_with(|| {
             self.next_epoch = self.next_epoch.wrapping_add(1);
             let settings = room.settings(self.directory.settings());
+            if settings.has_history() {
+                // It outlives its members: its home holds it.
+                self.directory.hold_more(room);
+            }
             HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings)
         })
     }
@@ -426,22 +436,32 @@ impl Homes {
         outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
     }
 
-    /// A shard has no members any more. The last one takes the room's numbering with it, unless the room keeps something.
-    pub(crate) fn leave(&mut self, room_id: u64, feed: Feed, shard: usize, outbox: &mut Outbox) {
+    /// A shard has no members any more. The last one takes the room's numbering with it, unless the room has a history:
+    /// whoever comes back in time finds the same numbering, whether or not anything was published meanwhile.
+    pub(crate) fn leave(&mut self, room_id: u64, (feed, shard): (Feed, usize), now: Nanos, outbox: &mut Outbox) {
         self.flush_room(room_id, outbox);
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
         if let Some(of_feed) = home.feeds.iter_mut().find(|it| it.feed == feed) {
             of_feed.shards.retain(|other| other.shard != shard);
         }
         home.feeds.retain(|feed| !feed.shards.is_empty());
-        self.remove_unused(room_id);
+        if home.feeds.is_empty()
+            && let Some(kept) = &mut home.kept
+        {
+            kept.used = now;
+            self.schedule_expiry(room_id, now);
+        }
+        self.remove_unused(room_id, now);
     }
 
     /// Forgets a room that nobody is in and that keeps nothing.
-    fn remove_unused(&mut self, room_id: u64) {
-        let unused = |room: &HomeRoom| room.feeds.is_empty() && room.kept.as_ref().is_none_or(|it| it.log.is_empty());
+    fn remove_unused(&mut self, room_id: u64, now: Nanos) {
+        let keeps = |kept: &Kept| !kept.log.is_empty() || now < kept.used.after(kept.settings.history_age_max);
+        let unused = |room: &HomeRoom| room.feeds.is_empty() && !room.kept.as_deref().is_some_and(keeps);
         if self.rooms.get(&room_id).is_some_and(unused) {
-            self.rooms.remove(&room_id);
+            if let Some(room) = self.rooms.remove(&room_id).filter(|room| room.kept.is_some()) {
+                self.directory.release(&room.room);
+            }
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
                 self.rooms.shrink_to(self.rooms.len() * 2);
             }
@@ -499,7 +519,7 @@ impl HomeFeed {
 
 impl HomeRoom {
     fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
-        let kept = Kept { log: Log::default(), settings: settings.clone(), expires: false };
+        let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
         Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept }
     }

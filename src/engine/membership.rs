@@ -68,7 +68,6 @@ impl<S: Socket> Shard<S> {
             }
             return;
         }
-        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
         let (room, encoding, start, echo) = match role {
             Role::Member { room, encoding, start, echo } => (room, encoding, start, echo),
             Role::Session(terms) => {
@@ -76,6 +75,7 @@ impl<S: Socket> Shard<S> {
                 return self.open_session(opening, terms, joined);
             }
         };
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
         let room_number = self.local_room(&room, Feed::publications(encoding, coding));
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut connection = Connection {
@@ -130,7 +130,7 @@ impl<S: Socket> Shard<S> {
             flags.set(Flags::DEFLATE);
         }
         let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
-        let session = Some(Box::new(Session::new((transport, coding), identity)));
+        let session = Some(Box::new(Session::new(transport, coding, identity)));
         let is_unread = !unread.is_empty();
         let extra = Extra { direct: greeting, unread, session, ..Extra::default() };
         let number = self.connections.insert(Connection {

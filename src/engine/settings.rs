@@ -19,10 +19,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Pings, and how long to wait for an answer.
     pub heartbeat: Heartbeat,
-    /// Compression.
-    pub deflate: Deflate,
     /// Connections that are in many rooms at once.
     pub sessions: SessionSettings,
+    /// Compression.
+    pub deflate: Deflate,
     /// Settings of every room that no pattern names.
     pub room: RoomSettings,
     /// Settings by room name; the first pattern that matches a name decides.
@@ -83,6 +83,19 @@ pub struct Heartbeat {
     pub silence_max: Duration,
 }
 
+/// Connections that speak the centrifuge protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Rooms that one connection may be in. More: error 106.
+    pub subscriptions_max: usize,
+    /// How long a connection may take to say `connect`. Longer: close 3502.
+    pub connect_time_max: Duration,
+    /// Bytes of answers that a connection may leave unread. More: close 3008.
+    pub unsent_bytes_max: usize,
+    /// Rooms that every connection is in from the beginning, by the server's will.
+    pub rooms: Vec<RoomName>,
+}
+
 /// Compression of WebSocket messages (permessage-deflate, RFC 7692). A publication is compressed once, for all members
 /// that agreed on it; nobody's context is taken over from message to message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,19 +119,6 @@ pub enum DeflateMode {
     Off,
     /// With each client that offers it.
     On,
-}
-
-/// Connections that speak the centrifuge protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionSettings {
-    /// Rooms that one connection may be in. More: error 106.
-    pub subscriptions_max: usize,
-    /// How long a connection may take to say `connect`. Longer: close 3502.
-    pub connect_time_max: Duration,
-    /// Bytes of answers that a connection may leave unread. More: close 3008.
-    pub unsent_bytes_max: usize,
-    /// Rooms that every connection is in from the beginning, by the server's will.
-    pub rooms: Vec<RoomName>,
 }
 
 /// How one room behaves.
@@ -207,8 +207,8 @@ impl Default for Settings {
             pinning: Pinning::Cores,
             limits: Limits::default(),
             heartbeat: Heartbeat::default(),
-            deflate: Deflate::default(),
             sessions: SessionSettings::default(),
+            deflate: Deflate::default(),
             room: RoomSettings::default(),
             rooms: Vec::new(),
         }
@@ -241,6 +241,17 @@ impl Default for Heartbeat {
     }
 }
 
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            subscriptions_max: 128,
+            connect_time_max: Duration::from_secs(10),
+            unsent_bytes_max: 1 << 20,
+            rooms: Vec::new(),
+        }
+    }
+}
+
 impl Default for Deflate {
     fn default() -> Self {
         let Compression { level, window_bits, threshold_bytes } = Compression::default();
@@ -261,17 +272,6 @@ impl Deflate {
     pub(crate) const fn compression(&self) -> Compression {
         let Self { level, window_bits, threshold_bytes, .. } = *self;
         Compression { level, window_bits, threshold_bytes }
-    }
-}
-
-impl Default for SessionSettings {
-    fn default() -> Self {
-        Self {
-            subscriptions_max: 128,
-            connect_time_max: Duration::from_secs(10),
-            unsent_bytes_max: 1 << 20,
-            rooms: Vec::new(),
-        }
     }
 }
 

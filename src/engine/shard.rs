@@ -329,7 +329,9 @@ impl<S: Socket> Shard<S> {
     fn take(&mut self, message: ToShard) {
         match message {
             ToShard::Enter { room, member } => self.homes.enter(&room, member, &mut self.outbox),
-            ToShard::Leave { room_id, feed, shard } => self.homes.leave(room_id, feed, shard, &mut self.outbox),
+            ToShard::Leave { room_id, feed, shard } => {
+                self.homes.leave(room_id, (feed, shard), self.now, &mut self.outbox);
+            }
             ToShard::Entered(entered) => self.entered(*entered),
             ToShard::Forget { number, room_id, kept_from } => self.forget(number, room_id, kept_from),
             ToShard::Answered(answered) => self.answered(*answered),
@@ -385,6 +387,8 @@ impl<S: Socket> Shard<S> {
             blocked_members,
             lag_bytes_max,
             window_bytes,
+            history_bytes: self.homes.kept_bytes() as u64,
+            subscriptions: self.subscriptions.len(),
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
     }

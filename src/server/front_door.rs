@@ -61,7 +61,7 @@ impl Door {
         let handshake = &self.config.handshake;
         let limits = HeadLimits { bytes_max: handshake.header_bytes_max, fields_max: handshake.header_fields_max };
         let deflate = self.config.engine.deflate.negotiable();
-        judge(bytes, Terms { limits, origins: &self.config.allowed_origins, reach, deflate })
+        judge(bytes, Terms { limits, origins: &self.config.allowed_origins, deflate, reach })
     }
 }
 

@@ -93,9 +93,9 @@ pub(crate) struct HeadLimits {
 pub(crate) struct Terms<'t> {
     pub(crate) limits: HeadLimits,
     pub(crate) origins: &'t AllowedOrigins,
-    pub(crate) reach: Reach,
     /// The window that frames are compressed with; `None`: compression is not agreed to.
     pub(crate) deflate: Option<WindowBits>,
+    pub(crate) reach: Reach,
 }
 
 /// Fields that a head may have in any case: more are refused by `httparse`'s own bound.
@@ -315,7 +315,7 @@ mod tests {
 
     fn judged(request: &str) -> Head {
         let origins = AllowedOrigins::Listed(Vec::new());
-        judge(request.as_bytes(), Terms { limits: LIMITS, origins: &origins, reach: Reach::Loopback, deflate: None })
+        judge(request.as_bytes(), Terms { limits: LIMITS, origins: &origins, deflate: None, reach: Reach::Loopback })
     }
 
     fn status(request: &str) -> u16 {
@@ -392,7 +392,7 @@ mod tests {
             let origins = AllowedOrigins::Listed(Vec::new());
             match judge(
                 request.as_bytes(),
-                Terms { limits: LIMITS, origins: &origins, reach: Reach::Loopback, deflate },
+                Terms { limits: LIMITS, origins: &origins, deflate, reach: Reach::Loopback },
             ) {
                 Head::Accepted(Accepted { answer, deflate, .. }) => {
                     let answer = String::from_utf8(answer).unwrap();

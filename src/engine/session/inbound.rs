@@ -10,33 +10,36 @@ use super::super::shard::Shard;
 use super::super::socket::Socket;
 use crate::protocol::centrifuge::code::Disconnect;
 use crate::protocol::centrifuge::{self, Verdict, reply};
-use crate::protocol::frame::{self, Coding, DecodeLimits, Extension, MessageKind, ProtocolError, Sink};
+use crate::protocol::deflate::Inflater;
+use crate::protocol::frame::{self, DecodeLimits, Extension, MessageKind, ProtocolError, Sink};
 
 /// Commands of one message.
 const COMMANDS_MAX: usize = 1_024;
 
 /// What one step of the decoder found.
-#[derive(Default)]
-struct Heard {
+struct Heard<'s> {
     extension: Extension,
-    message: Option<(Coding, MessageKind, Vec<u8>)>,
+    inflater: &'s mut Option<Box<Inflater>>,
+    message_bytes_max: usize,
+    message: Option<Vec<u8>>,
     ping: Option<Vec<u8>>,
     closed: Option<Option<u16>>,
 }
 
-impl Sink for Heard {
-    fn message(&mut self, kind: MessageKind, payload: &[u8]) -> ControlFlow<()> {
-        self.message = Some((Coding::Plain, kind, payload.to_vec()));
-        ControlFlow::Break(())
-    }
-
+impl Sink for Heard<'_> {
     fn extension(&self) -> Extension {
         self.extension
     }
 
     fn compressed_message(&mut self, kind: MessageKind, payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
-        self.message = Some((Coding::Deflated, kind, payload.to_vec()));
+        let inflater = self.inflater.get_or_insert_default();
+        self.message = Some(inflater.message(kind, payload, self.message_bytes_max)?.to_vec());
         Ok(ControlFlow::Break(()))
+    }
+
+    fn message(&mut self, _kind: MessageKind, payload: &[u8]) -> ControlFlow<()> {
+        self.message = Some(payload.to_vec());
+        ControlFlow::Break(())
     }
 
     fn ping(&mut self, payload: &[u8]) -> ControlFlow<()> {
@@ -65,7 +68,14 @@ impl<S: Socket> Shard<S> {
         let mut consumed = 0;
         while consumed < input.len() && *bytes_left > 0 {
             let Some(connection) = self.connections.get_mut(number) else { return input.len() };
-            let mut heard = Heard { extension: connection.extension(), ..Heard::default() };
+            let mut heard = Heard {
+                extension: connection.extension(),
+                inflater: &mut self.inflater,
+                message_bytes_max: limits.message_bytes_max,
+                message: None,
+                ping: None,
+                closed: None,
+            };
             let extra = connection.extra.get_or_insert_default();
             let left = &mut self.unfinished_left;
             let decoded = frame::decode(&mut extra.unfinished, &mut input[consumed..], &limits, left, &mut heard);
@@ -76,19 +86,15 @@ impl<S: Socket> Shard<S> {
                     self.serve(number);
                 }
             }
-            let decoded = decoded.and_then(|taken| Ok((taken, message.map(|it| self.inflated(it)).transpose()?)));
-            let message = match decoded {
-                Ok((taken, message)) => {
-                    consumed += taken;
-                    message
-                }
+            match decoded {
+                Ok(taken) => consumed += taken,
                 Err(error) => {
                     let close =
                         Close { code: error.close_code(), reason: error.to_string(), counter: Counter::ClosedProtocol };
                     self.close(number, &close);
                     return input.len();
                 }
-            };
+            }
             if let Some(message) = message {
                 self.counts.add(Counter::MessagesReceived, 1);
                 *bytes_left = bytes_left.saturating_sub(message.len() + MESSAGE_OVERHEAD_BYTES);
@@ -106,16 +112,6 @@ impl<S: Socket> Shard<S> {
         } else {
             consumed
         }
-    }
-
-    /// A message as it was sent, before it was compressed.
-    fn inflated(&mut self, message: (Coding, MessageKind, Vec<u8>)) -> Result<Vec<u8>, ProtocolError> {
-        let (coding, kind, payload) = message;
-        if coding == Coding::Plain {
-            return Ok(payload);
-        }
-        let limit = self.settings.limits.message_bytes_max;
-        self.inflater.get_or_insert_default().message(kind, &payload, limit).map(<[u8]>::to_vec)
     }
 
     /// Does what a message of a session's client says.

@@ -68,7 +68,7 @@ pub struct SessionTerms {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) transport: Transport,
-    /// Whether the rooms' publications come compressed. What is for the session alone does not.
+    /// Whether publications come to it compressed.
     coding: Coding,
     pub(super) identity: Identity,
     /// The client's id, which others may see, and the secret that its other requests show.
@@ -155,7 +155,7 @@ impl Subscription {
 }
 
 impl Session {
-    pub(super) fn new((transport, coding): (Transport, Coding), identity: Identity) -> Self {
+    pub(super) fn new(transport: Transport, coding: Coding, identity: Identity) -> Self {
         Self {
             transport,
             coding,

@@ -114,7 +114,7 @@ settings! {
         api_key: Key,
         files_reserved: count(0, 1 << 20),
     }
-    "" Settings (engine) besides [limits, heartbeat, deflate, sessions, room, rooms] {
+    "" Settings (engine) besides [limits, heartbeat, sessions, deflate, room, rooms] {
         shards: word_or("cores", count(1, SHARDS_MAX as u64)),
         pinning: words!(Pinning { "cores" => Cores, "off" => Off }),
     }
@@ -146,17 +146,17 @@ settings! {
         ping_interval: time(MS * 10, DAY),
         silence_max: time(MS * 10, DAY),
     }
-    "deflate" Deflate (engine.deflate) {
-        mode: words!(DeflateMode { "off" => Off, "on" => On }),
-        level: count(1, 9),
-        window_bits: count(9, 15),
-        threshold_bytes: bytes(0, GIB),
-    }
     "sessions" SessionSettings (engine.sessions) {
         subscriptions_max: count(1, 1 << 20),
         connect_time_max: time(SECOND, HOUR),
         unsent_bytes_max: bytes(KIB, GIB),
         rooms: RoomNames,
+    }
+    "deflate" Deflate (engine.deflate) {
+        mode: words!(DeflateMode { "off" => Off, "on" => On }),
+        level: count(1, 9),
+        window_bits: count(9, 15),
+        threshold_bytes: bytes(0, GIB),
     }
     "room" RoomSettings (engine.room) {
         window_count_max: count(1, 1 << 24),
