@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use super::asking::{Answer, Answered, Ask, Question};
+use super::attendance::EventCounts;
 use super::clock::{Nanos, Unix};
 use super::command::Published;
 use super::directory::{Directory, Room};
@@ -21,6 +22,8 @@ use super::feed::{Content, Encodable, Encoding, Feed};
 use super::history::{History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
+use super::presence::Move;
+use super::roll::Roll;
 use super::settings::RoomSettings;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, MessageKind};
@@ -58,6 +61,10 @@ pub(crate) enum ToShard {
     Entered(Box<Entered>),
     /// To the home: nobody on this shard gets this feed of the room any more.
     Leave { room_id: u64, feed: Feed, shard: usize },
+    /// To the home: members came and went.
+    Attend(Vec<Move>),
+    /// To the home: a question about those members, behind their moves.
+    Asked(Question),
     /// To the shard: what was published during one turn, feed by feed.
     Deliver(Vec<Chunk>),
     /// To the shard: of this room, nothing in front of this offset is kept any more.
@@ -131,6 +138,7 @@ impl ToShard {
             Self::Deliver(chunks) => chunks.iter().map(chunk).sum(),
             Self::Entered(entered) => size_of::<Entered>() + entered.kept.as_ref().map_or(0, chunk),
             Self::Answered(answered) => answered.len_bytes(),
+            Self::Attend(moves) => size_of_val(&**moves),
             _ => size_of::<Self>(),
         }
     }
@@ -177,9 +185,9 @@ impl Payload<'_> {
 /// The rooms whose home this shard is. A room is here while a shard has members of it, or it keeps something.
 #[derive(Debug)]
 pub(crate) struct Homes {
-    rooms: FxHashMap<u64, HomeRoom>,
-    /// Rooms with publications that have not gone out.
-    unsent: Vec<u64>,
+    pub(super) rooms: FxHashMap<u64, HomeRoom>,
+    /// Rooms with something that has not gone out.
+    pub(super) unsent: Vec<u64>,
     directory: Arc<Directory>,
     unix: Unix,
     next_epoch: u64,
@@ -187,28 +195,33 @@ pub(crate) struct Homes {
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
     /// What the rooms here may still keep, bytes.
     kept_bytes_left: usize,
+    /// Rooms that hold leaves back, each once: when to look at them.
+    pub(super) leaves: BinaryHeap<Reverse<(Nanos, u64)>>,
+    pub(super) events: EventCounts,
 }
 
 #[derive(Debug)]
-struct HomeRoom {
-    room: Arc<Room>,
+pub(super) struct HomeRoom {
+    pub(super) room: Arc<Room>,
     epoch: Epoch,
     /// Offset of the newest publication; 0: none yet.
     offset: u64,
-    /// Publications of this turn.
-    unsent: u64,
-    feeds: Vec<HomeFeed>,
+    /// Publications of this turn, and moves that are told.
+    pub(super) unsent: u64,
+    pub(super) feeds: Vec<HomeFeed>,
     /// `None`: the room has no history.
     kept: Option<Box<Kept>>,
+    /// `None`: the room keeps no presence.
+    pub(super) roll: Option<Box<Roll>>,
 }
 
 /// Those who get the same bytes, and the bytes of this turn.
 #[derive(Debug)]
-struct HomeFeed {
-    feed: Feed,
+pub(super) struct HomeFeed {
+    pub(super) feed: Feed,
     shards: Vec<Entrant>,
-    frames: Vec<u8>,
-    entries: Vec<Entry>,
+    pub(super) frames: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// A room's past.
@@ -231,6 +244,8 @@ impl Homes {
             next_epoch: seed,
             expiries: BinaryHeap::new(),
             kept_bytes_left: kept_bytes_max,
+            leaves: BinaryHeap::new(),
+            events: EventCounts::default(),
         }
     }
 
@@ -341,7 +356,8 @@ impl Homes {
         let (kept_from, is_empty) = (room.kept_from(), kept.log.is_empty());
         self.flush_room(id, outbox);
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        for entrant in room.feeds.iter().flat_map(|feed| &feed.shards) {
+        let of_publications = |feed: &&HomeFeed| feed.feed.content == Content::Publications;
+        for entrant in room.feeds.iter().filter(of_publications).flat_map(|feed| &feed.shards) {
             outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
         }
         if is_empty {
@@ -375,8 +391,8 @@ impl Homes {
         match ask {
             Ask::Published => Answer::Published,
             Ask::History(query) => Answer::History(self.history(room_id, &query)),
-            Ask::Presence => Answer::Presence(None),
-            Ask::PresenceStats => Answer::PresenceStats(None),
+            Ask::Presence => Answer::Presence(self.presence(room_id)),
+            Ask::PresenceStats => Answer::PresenceStats(self.presence_stats(room_id)),
             Ask::Forget => {
                 self.forget(room_id, outbox);
                 Answer::Forgotten
@@ -413,7 +429,8 @@ impl Homes {
         let shards = &mut home.feeds[index].shards;
         debug_assert!(shards.iter().all(|other| other.shard != member.shard), "a shard enters a feed once");
         shards.push(member);
-        let entered = Entered { member, room_id, position: home.position(), kept: home.encode_kept(member) };
+        let position = Position { epoch: home.epoch, offset: home.newest_of(member.feed.content) };
+        let entered = Entered { member, room_id, position, kept: home.encode_kept(member) };
         outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
     }
 
@@ -432,7 +449,11 @@ impl Homes {
     fn remove_unused(&mut self, room_id: u64) {
         let unused = |room: &HomeRoom| room.feeds.is_empty() && room.kept.as_ref().is_none_or(|it| it.log.is_empty());
         if self.rooms.get(&room_id).is_some_and(unused) {
-            self.rooms.remove(&room_id);
+            let room = self.rooms.remove(&room_id);
+            debug_assert!(
+                room.and_then(|it| it.roll).is_none_or(|roll| roll.is_empty()),
+                "who leaves is noted before the last shard leaves"
+            );
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
                 self.rooms.shrink_to(self.rooms.len() * 2);
             }
@@ -448,15 +469,20 @@ impl Homes {
 
     fn flush_room(&mut self, room_id: u64, outbox: &mut Outbox) {
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
-        let count = std::mem::take(&mut home.unsent);
-        if count == 0 {
+        if std::mem::take(&mut home.unsent) == 0 {
             return;
         }
-        let (first_offset, kept_from) = (home.offset + 1 - count, home.kept_from());
-        for HomeFeed { shards, frames, entries, .. } in &mut home.feeds {
+        let bounds = |content| (home.newest_of(content), home.kept_from_of(content));
+        let (publications, presence) = (bounds(Content::Publications), bounds(Content::Presence));
+        for HomeFeed { feed, shards, frames, entries } in &mut home.feeds {
             if entries.is_empty() {
                 continue;
             }
+            let (newest, kept_from) = match feed.content {
+                Content::Publications => publications,
+                Content::Presence => presence,
+            };
+            let first_offset = newest + 1 - entries.len() as u64;
             let frames = Bytes::from(std::mem::take(frames));
             let shared: Arc<[Entry]> = entries.as_slice().into();
             entries.clear();
@@ -492,7 +518,24 @@ impl HomeRoom {
     fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
         let kept = Kept { log: Log::default(), settings: settings.clone(), expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept }
+        let roll = Roll::new(settings).map(Box::new);
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll }
+    }
+
+    /// Offset of the newest of what a feed with this content has.
+    fn newest_of(&self, content: Content) -> u64 {
+        match content {
+            Content::Publications => self.offset,
+            Content::Presence => self.roll.as_ref().map_or(0, |roll| roll.offset()),
+        }
+    }
+
+    /// Offset of the oldest that is kept of what a feed with this content has.
+    fn kept_from_of(&self, content: Content) -> u64 {
+        match content {
+            Content::Publications => self.kept_from(),
+            Content::Presence => NOTHING_KEPT,
+        }
     }
 
     const fn position(&self) -> Position {

@@ -144,7 +144,13 @@ impl World {
         let unread_max = self.random.below(200);
         let join = Join {
             socket: FakeSocket::new(wire),
-            role: Role::Member { room, encoding: Encoding::Raw, start: Start::Live, echo },
+            role: Role::Member {
+                room,
+                encoding: Encoding::Raw,
+                start: Start::Live,
+                echo,
+                identity: crate::engine::session::Identity::default(),
+            },
             permit: Permit::uncounted(),
             greeting,
             unread: client.speech.take_unread(unread_max),
