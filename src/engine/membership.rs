@@ -358,9 +358,9 @@ impl<S: Socket> Shard<S> {
     pub(crate) fn leave_room(&mut self, number: u32, place: Option<u32>) {
         let Some(room) = self.rooms.get_mut(number) else { return };
         if room.tells_moves() {
-            self.directory.release(&room.room)
+            self.directory.release(&room.room);
         } else {
-            self.directory.leave(&room.room)
+            self.directory.leave(&room.room);
         }
         if let Some(place) = place {
             room.remove(place);
