@@ -34,7 +34,8 @@ pub mod protocol;
 // Start, and every bound and default.
 #[doc(inline)]
 pub use engine::settings::{
-    ClientPublish, Echo, Heartbeat, LagPolicy, Limits, Pinning, RoomClass, RoomSettings, SHARDS_MAX, Settings,
+    ClientPublish, Deflate, DeflateMode, Echo, Heartbeat, LagPolicy, Limits, Pinning, RoomClass, RoomSettings,
+    SHARDS_MAX, Settings,
 };
 #[doc(inline)]
 pub use engine::{Engine, StartError};

@@ -288,8 +288,8 @@ impl Random {
     }
 }
 
-/// Threads that come and go at random, each with `visitors` in `rooms` at a time, `steps` times. Whoever is there in the
-/// end: room and name.
+/// Threads that come and go at random, each with `visitors` in `rooms` at a time, `steps` times. Whoever is there in
+/// the end: room and name.
 fn visits(server: &Server, rooms: usize, visitors: usize, steps: usize) -> (Vec<Visitor>, Vec<(String, String)>) {
     const THREADS: usize = 8;
     let left = Mutex::new((Vec::new(), Vec::new()));

@@ -22,6 +22,7 @@ use super::session::Subscription;
 use super::shard::Shard;
 use super::socket::Socket;
 use super::window::{Entry, Publisher};
+use crate::protocol::frame::Coding;
 
 /// What became of events since somebody last asked.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,15 +141,17 @@ impl<S: Socket> Shard<S> {
         });
     }
 
-    /// Gives a session that is in a room a second subscription there: to who comes and goes. Holds the room without being
-    /// one of its members. `None`: the room does not tell.
+    /// Gives a session that is in a room a second subscription there: to who comes and goes. Holds the room without
+    /// being one of its members. `None`: the room does not tell.
     pub(crate) fn listen(&mut self, number: u32, room: &Arc<Room>, feed: Feed) -> Option<u32> {
         let settings = room.settings(&self.settings);
         if !settings.has_presence_events() {
             return None;
         }
         self.directory.hold_more(room);
-        let room_number = self.local_room(room, Feed { content: Content::Presence, ..feed });
+        // Too short to be worth compressing: everybody gets them as they are.
+        let feed = Feed { encoding: feed.encoding, content: Content::Presence, coding: Coding::Plain };
+        let room_number = self.local_room(room, feed);
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;
         let subscription = self.subscriptions.insert(Subscription::listener(number, serial, room_number));

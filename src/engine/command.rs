@@ -16,6 +16,7 @@ use super::metrics::Snapshot;
 use super::position::{Epoch, Start};
 use super::session::{Act, Identity, SessionTerms, Target};
 use super::settings::Echo;
+use crate::protocol::deflate::Agreed;
 use crate::protocol::frame::MessageKind;
 
 /// One command to one shard. Answers go back over the channel that it carries.
@@ -49,6 +50,8 @@ pub(crate) struct Join<S> {
     pub(crate) greeting: Vec<u8>,
     /// What came behind the handshake.
     pub(crate) unread: Vec<u8>,
+    /// What its handshake agreed on as to compression.
+    pub(crate) deflate: Option<Agreed>,
     /// Told when it is a member; dropped if it does not become one.
     pub(crate) joined: Option<oneshot::Sender<()>>,
 }

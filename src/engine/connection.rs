@@ -8,7 +8,7 @@ use super::presence::Attendee;
 use super::session::Session;
 use super::socket::Socket;
 use super::window::Publisher;
-use crate::protocol::frame::{self, Unfinished};
+use crate::protocol::frame::{self, Extension, Unfinished};
 
 /// A connection of one shard. An idle one is this entry and nothing else; a test keeps its size.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ impl Flags {
     pub(crate) const SESSION: Self = Self(512);
     /// An HTTP answer without end instead of a WebSocket: what its client sends says nothing.
     pub(crate) const STREAM: Self = Self(1_024);
+    /// It may send compressed messages.
+    pub(crate) const DEFLATE: Self = Self(2_048);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
 
@@ -161,6 +163,11 @@ pub(crate) fn send(socket: &mut impl Socket, bytes: &[u8]) -> Sent {
 impl<S: Socket> Connection<S> {
     pub(crate) fn publisher(&self, shard: usize) -> Publisher {
         Publisher::connection(shard, self.serial)
+    }
+
+    /// What its frames may be.
+    pub(crate) const fn extension(&self) -> Extension {
+        if self.flags.has(Flags::DEFLATE) { Extension::Deflate } else { Extension::None }
     }
 
     pub(crate) fn extra(&mut self) -> &mut Extra {

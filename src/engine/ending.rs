@@ -12,7 +12,7 @@ use super::membership::Close;
 use super::metrics::Counter;
 use super::shard::Shard;
 use super::socket::Socket;
-use crate::protocol::frame::{self, DecodeLimits, MessageKind, Sink};
+use crate::protocol::frame::{self, DecodeLimits, Extension, MessageKind, ProtocolError, Sink};
 
 /// Goes from a connection's shard to its room's home and back, behind what was published before.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,8 @@ impl<S: Socket> Shard<S> {
             message_bytes_max: limits.message_bytes_max,
             message_fragments_max: limits.message_fragments_max,
         };
-        let (mut goodbye, extra) = (Goodbye(false), connection.extra.get_or_insert_default());
+        let mut goodbye = Goodbye { extension: connection.extension(), said: false };
+        let extra = connection.extra.get_or_insert_default();
         let input = &mut self.read_buffer[..len];
         let left = &mut self.unfinished_left;
         let decoded = frame::decode(&mut extra.unfinished, input, &limits, left, &mut goodbye);
@@ -88,7 +89,7 @@ impl<S: Socket> Shard<S> {
         if decoded.is_err() {
             connection.flags.set(Flags::UNINTELLIGIBLE);
         }
-        if goodbye.0 {
+        if goodbye.said {
             connection.flags.set(Flags::SAID_GOODBYE);
             connection.flags.set(Flags::UNINTELLIGIBLE);
             if !connection.has_direct() {
@@ -100,11 +101,22 @@ impl<S: Socket> Shard<S> {
 }
 
 /// Hears nothing but a close frame.
-struct Goodbye(bool);
+struct Goodbye {
+    extension: Extension,
+    said: bool,
+}
 
 impl Sink for Goodbye {
     fn message(&mut self, _kind: MessageKind, _payload: &[u8]) -> ControlFlow<()> {
         ControlFlow::Continue(())
+    }
+
+    fn extension(&self) -> Extension {
+        self.extension
+    }
+
+    fn compressed_message(&mut self, _kind: MessageKind, _payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
+        Ok(ControlFlow::Continue(()))
     }
 
     fn ping(&mut self, _payload: &[u8]) -> ControlFlow<()> {
@@ -116,6 +128,6 @@ impl Sink for Goodbye {
     }
 
     fn close(&mut self, _code: Option<u16>, _reason: &str) {
-        self.0 = true;
+        self.said = true;
     }
 }

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use super::compressor::Compressor;
 use super::position::{Began, Epoch, Position};
 use super::presence::Way;
 use super::settings::{LagPolicy, Presence, RoomSettings};
 use crate::protocol::centrifuge::publication::{ClientInfo, PublicationView};
 use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::event_stream::{self, Begin};
-use crate::protocol::frame::{self, MessageKind};
+use crate::protocol::frame::{self, Coding, MessageKind};
 use crate::protocol::v1;
 
 /// The form in which a member gets a room's publications.
@@ -47,6 +48,8 @@ pub(crate) enum Content {
 pub(crate) struct Feed {
     pub(crate) encoding: Encoding,
     pub(crate) content: Content,
+    /// Whether its frames are compressed.
+    pub(crate) coding: Coding,
 }
 
 /// One publication, as it is encoded.
@@ -134,12 +137,20 @@ impl Feed {
         }
     }
 
-    pub(crate) const fn publications(encoding: Encoding) -> Self {
-        Self { encoding, content: Content::Publications }
+    pub(crate) const fn publications(encoding: Encoding, coding: Coding) -> Self {
+        Self { encoding, content: Content::Publications, coding }
     }
 
-    /// Appends a publication as one frame. O(payload).
-    pub(crate) fn encode(self, out: &mut Vec<u8>, publication: &Encodable<'_>) {
+    /// Appends a publication as one frame. O(payload), but for compressed ones about 10 µs and more: see
+    /// [`Deflater`](crate::protocol::deflate::Deflater).
+    pub(crate) fn encode(self, out: &mut Vec<u8>, publication: &Encodable<'_>, compressor: &mut Compressor) {
+        match self.coding {
+            Coding::Plain => self.encode_plain(out, publication),
+            Coding::Deflated => compressor.encode(out, |out| self.encode_plain(out, publication)),
+        }
+    }
+
+    fn encode_plain(self, out: &mut Vec<u8>, publication: &Encodable<'_>) {
         let Encodable { epoch, offset, kind, payload, .. } = *publication;
         match self.encoding {
             Encoding::Raw => frame::encode_message(out, kind, payload),

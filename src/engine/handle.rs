@@ -32,6 +32,7 @@ use super::session::{Act, Identity, SessionKey, SessionTerms, Target};
 use super::settings::{Echo, SHARDS_MAX, Settings};
 use super::shard::{Parts, Shard};
 use super::thread;
+use crate::protocol::deflate::Agreed;
 use crate::protocol::frame::MessageKind;
 
 type Socket = mio::net::TcpStream;
@@ -137,6 +138,9 @@ pub struct Adoption {
     pub unread: Vec<u8>,
     /// Sent once the connection is a member: the answer to the handshake, unless that was given already.
     pub greeting: Vec<u8>,
+    /// What its handshake agreed on as to compression ([`negotiate`](crate::protocol::deflate::negotiate), with the window
+    /// of the engine's settings). `None`: nothing.
+    pub deflate: Option<Agreed>,
     /// What it is to be.
     pub purpose: Purpose,
 }
@@ -189,7 +193,7 @@ impl Adoption {
     /// A stream behind its handshake, of which nothing more has been read.
     #[must_use]
     pub fn new(stream: TcpStream, purpose: impl Into<Purpose>) -> Self {
-        Self { stream, unread: Vec::new(), greeting: Vec::new(), purpose: purpose.into() }
+        Self { stream, unread: Vec::new(), greeting: Vec::new(), deflate: None, purpose: purpose.into() }
     }
 }
 
@@ -334,7 +338,7 @@ impl Engine {
         permit: Permit,
         joined: Option<oneshot::Sender<()>>,
     ) -> Result<(), (JoinError, Option<TcpStream>)> {
-        let Adoption { stream, unread, greeting, purpose } = adoption;
+        let Adoption { stream, unread, greeting, deflate, purpose } = adoption;
         if let Err(error) = self.prepare(&stream) {
             return Err((JoinError::Socket(error), None));
         }
@@ -345,7 +349,7 @@ impl Engine {
             Err(full) => return Err((full.into(), Some(stream))),
         };
         let permit = permit.on_shard(&shard.load);
-        let join = Join { socket: Socket::from_std(stream), role, permit, greeting, unread, joined };
+        let join = Join { socket: Socket::from_std(stream), role, permit, greeting, unread, deflate, joined };
         slot.send(Command::Join(Box::new(join))).map_err(|refused| {
             self.shared.not_joined(refused);
             (JoinError::Ended, None)

@@ -154,7 +154,7 @@ impl Log {
     }
 }
 
-fn cost(record: &Record) -> usize {
+pub(crate) fn cost(record: &Record) -> usize {
     let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
     RECORD_OVERHEAD_BYTES + record.payload.len() + text(&record.tags) + text(&record.info)
 }

@@ -16,17 +16,18 @@ use super::asking::{Answer, Answered, Ask, Question};
 use super::attendance::EventCounts;
 use super::clock::{Nanos, Unix};
 use super::command::Published;
+use super::compressor::Compressor;
 use super::directory::{Directory, Room};
 use super::ending::Mark;
 use super::feed::{Content, Encodable, Encoding, Feed};
-use super::history::{History, HistoryQuery, Log, Record};
+use super::history::{self, History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
 use super::presence::Move;
 use super::roll::Roll;
 use super::settings::RoomSettings;
 use super::window::{Entry, Publisher};
-use crate::protocol::frame::{self, MessageKind};
+use crate::protocol::frame::{self, Coding, MessageKind};
 
 /// To a home: what one shard's connections published during one turn.
 #[derive(Debug, Default)]
@@ -115,6 +116,9 @@ pub(crate) struct Chunk {
     pub(crate) kept_from: u64,
 }
 
+/// Bytes of a room's past that are compressed for a shard that comes, the newest.
+const COMPRESSED_ON_ENTRY_BYTES_MAX: usize = 128 << 10;
+
 /// The offset from which on a room without history keeps publications.
 pub(crate) const NOTHING_KEPT: u64 = u64::MAX;
 
@@ -193,8 +197,10 @@ pub(crate) struct Homes {
     next_epoch: u64,
     /// Rooms that keep something, each once: when to look whether it has expired.
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
-    /// What the rooms here may still keep, bytes.
-    kept_bytes_left: usize,
+    /// What the rooms here keep, and may keep, bytes.
+    kept_bytes: usize,
+    kept_bytes_max: usize,
+    compressor: Compressor,
     /// Rooms that hold leaves back, each once: when to look at them.
     pub(super) leaves: BinaryHeap<Reverse<(Nanos, u64)>>,
     pub(super) events: EventCounts,
@@ -229,6 +235,8 @@ pub(super) struct HomeFeed {
 struct Kept {
     log: Log,
     settings: RoomSettings,
+    /// When something was last published, or the last member left.
+    used: Nanos,
     /// Whether the room stands in [`Homes::expiries`].
     expires: bool,
 }
@@ -236,6 +244,7 @@ struct Kept {
 impl Homes {
     /// `seed` tells this run's epochs from those of others.
     pub(crate) fn new(directory: Arc<Directory>, unix: Unix, seed: u64, kept_bytes_max: usize) -> Self {
+        let compressor = Compressor::new(directory.settings().deflate.compression());
         Self {
             rooms: FxHashMap::default(),
             unsent: Vec::new(),
@@ -243,7 +252,9 @@ impl Homes {
             unix,
             next_epoch: seed,
             expiries: BinaryHeap::new(),
-            kept_bytes_left: kept_bytes_max,
+            kept_bytes: 0,
+            kept_bytes_max,
+            compressor,
             leaves: BinaryHeap::new(),
             events: EventCounts::default(),
         }
@@ -254,9 +265,9 @@ impl Homes {
         self.rooms.len()
     }
 
-    /// Bytes that rooms here may still keep.
-    pub(crate) const fn kept_bytes_left(&self) -> usize {
-        self.kept_bytes_left
+    /// What the rooms here keep, bytes.
+    pub(crate) const fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Numbers one message. `None`: nobody is there to get it, and the room keeps nothing.
@@ -265,7 +276,7 @@ impl Homes {
         if room.unsent == 0 {
             self.unsent.push(to);
         }
-        let published = room.number(message);
+        let published = room.number(message, &mut self.compressor);
         if room.kept.is_some() {
             self.keep(to, message);
         }
@@ -296,19 +307,24 @@ impl Homes {
             tags: message.tags.cloned(),
             info: message.info.cloned(),
         };
-        let before = kept.log.bytes();
-        if kept.log.is_empty() {
-            self.directory.hold_more(&room.room);
-        }
+        self.kept_bytes -= kept.log.bytes();
         kept.log.append(record, message.published, &kept.settings);
         // The newest always stays: then the bound is exceeded by what one message a room takes.
-        while kept.log.bytes() > before + self.kept_bytes_left && kept.log.first_offset() < Some(room.offset) {
+        let bytes_max = self.kept_bytes_max.saturating_sub(self.kept_bytes);
+        while kept.log.bytes() > bytes_max && kept.log.first_offset() < Some(room.offset) {
             kept.log.forget_oldest();
         }
-        self.kept_bytes_left = (self.kept_bytes_left + before).saturating_sub(kept.log.bytes());
+        self.kept_bytes += kept.log.bytes();
+        kept.used = message.published;
+        self.schedule_expiry(id, message.published);
+    }
+
+    /// Has a room looked at when what was kept, or done, at `since` is old enough.
+    fn schedule_expiry(&mut self, id: u64, since: Nanos) {
+        let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
         if !kept.expires {
             kept.expires = true;
-            self.expiries.push(Reverse((message.published.after(kept.settings.history_age_max), id)));
+            self.expiries.push(Reverse((since.after(kept.settings.history_age_max), id)));
         }
     }
 
@@ -321,19 +337,21 @@ impl Homes {
             self.expiries.pop();
             let Some(room) = self.rooms.get_mut(&id) else { continue };
             let Some(kept) = &mut room.kept else { continue };
+            kept.expires = false;
             let age_max = Nanos(0).after(kept.settings.history_age_max).0;
             let before = kept.log.bytes();
             kept.log.expire(Nanos((now.0 + 1).saturating_sub(age_max)));
-            self.kept_bytes_left += before - kept.log.bytes();
-            kept.expires = false;
-            if let Some(oldest) = kept.log.oldest() {
-                kept.expires = true;
+            self.kept_bytes -= before - kept.log.bytes();
+            let (oldest, used, is_empty) = (kept.log.oldest(), kept.used, room.feeds.is_empty());
+            if let Some(oldest) = oldest {
                 // Not for every publication of its own: whatever expires within a second goes together.
-                let next =
-                    oldest.after(kept.settings.history_age_max).max(now.after(std::time::Duration::from_secs(1)));
-                self.expiries.push(Reverse((next, id)));
+                let soonest = Nanos((now.0 + 1_000_000_000).saturating_sub(age_max));
+                self.schedule_expiry(id, oldest.max(soonest));
+            } else if is_empty && now < Nanos(used.0.saturating_add(age_max)) {
+                self.schedule_expiry(id, used);
             }
             self.forgotten(id, before, outbox);
+            self.remove_unused(id, now);
         }
     }
 
@@ -342,28 +360,23 @@ impl Homes {
         let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
         let before = kept.log.bytes();
         kept.log = Log::default();
-        self.kept_bytes_left += before;
+        self.kept_bytes -= before;
         self.forgotten(id, before, outbox);
     }
 
-    /// A room's log is shorter than its former `before` bytes: tells the shards, and forgets the room with its last.
+    /// A room's log is shorter than its former `before` bytes: tells the shards.
     fn forgotten(&mut self, id: u64, before: usize, outbox: &mut Outbox) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(kept) = &room.kept else { return };
         if kept.log.bytes() == before {
             return;
         }
-        let (kept_from, is_empty) = (room.kept_from(), kept.log.is_empty());
+        let kept_from = room.kept_from();
         self.flush_room(id, outbox);
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let of_publications = |feed: &&HomeFeed| feed.feed.content == Content::Publications;
         for entrant in room.feeds.iter().filter(of_publications).flat_map(|feed| &feed.shards) {
             outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
-        }
-        if is_empty {
-            let room = Arc::clone(&room.room);
-            self.remove_unused(id);
-            self.directory.release(&room);
         }
     }
 
@@ -411,6 +424,10 @@ impl Homes {
         self.rooms.entry(room.id).or_insert_with(|| {
             self.next_epoch = self.next_epoch.wrapping_add(1);
             let settings = room.settings(self.directory.settings());
+            if settings.has_history() {
+                // It outlives its members: its home holds it.
+                self.directory.hold_more(room);
+            }
             HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings)
         })
     }
@@ -430,30 +447,43 @@ impl Homes {
         debug_assert!(shards.iter().all(|other| other.shard != member.shard), "a shard enters a feed once");
         shards.push(member);
         let position = Position { epoch: home.epoch, offset: home.newest_of(member.feed.content) };
-        let entered = Entered { member, room_id, position, kept: home.encode_kept(member) };
+        let kept = self.rooms.get(&room_id).and_then(|home| home.encode_kept(member, &mut self.compressor));
+        let entered = Entered { member, room_id, position, kept };
         outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
     }
 
-    /// A shard has no members any more. The last one takes the room's numbering with it, unless the room keeps something.
-    pub(crate) fn leave(&mut self, room_id: u64, feed: Feed, shard: usize, outbox: &mut Outbox) {
+    /// A shard has no members any more. The last one takes the room's numbering with it, unless the room has a history:
+    /// whoever comes back in time finds the same numbering, whether or not anything was published meanwhile.
+    pub(crate) fn leave(&mut self, room_id: u64, (feed, shard): (Feed, usize), now: Nanos, outbox: &mut Outbox) {
         self.flush_room(room_id, outbox);
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
         if let Some(of_feed) = home.feeds.iter_mut().find(|it| it.feed == feed) {
             of_feed.shards.retain(|other| other.shard != shard);
         }
         home.feeds.retain(|feed| !feed.shards.is_empty());
-        self.remove_unused(room_id);
+        if home.feeds.is_empty()
+            && let Some(kept) = &mut home.kept
+        {
+            kept.used = now;
+            self.schedule_expiry(room_id, now);
+        }
+        self.remove_unused(room_id, now);
     }
 
     /// Forgets a room that nobody is in and that keeps nothing.
-    fn remove_unused(&mut self, room_id: u64) {
-        let unused = |room: &HomeRoom| room.feeds.is_empty() && room.kept.as_ref().is_none_or(|it| it.log.is_empty());
+    fn remove_unused(&mut self, room_id: u64, now: Nanos) {
+        let keeps = |kept: &Kept| !kept.log.is_empty() || now < kept.used.after(kept.settings.history_age_max);
+        let unused = |room: &HomeRoom| room.feeds.is_empty() && !room.kept.as_deref().is_some_and(keeps);
         if self.rooms.get(&room_id).is_some_and(unused) {
-            let room = self.rooms.remove(&room_id);
-            debug_assert!(
-                room.and_then(|it| it.roll).is_none_or(|roll| roll.is_empty()),
-                "who leaves is noted before the last shard leaves"
-            );
+            if let Some(room) = self.rooms.remove(&room_id) {
+                debug_assert!(
+                    room.roll.as_ref().is_none_or(|roll| roll.is_empty()),
+                    "who leaves is noted before the last shard leaves"
+                );
+                if room.kept.is_some() {
+                    self.directory.release(&room.room);
+                }
+            }
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
                 self.rooms.shrink_to(self.rooms.len() * 2);
             }
@@ -516,7 +546,7 @@ impl HomeFeed {
 
 impl HomeRoom {
     fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
-        let kept = Kept { log: Log::default(), settings: settings.clone(), expires: false };
+        let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
         let roll = Roll::new(settings).map(Box::new);
         Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll }
@@ -549,7 +579,7 @@ impl HomeRoom {
     }
 
     /// Numbers a message, and encodes it for each feed.
-    fn number(&mut self, message: &Message<'_>) -> Published {
+    fn number(&mut self, message: &Message<'_>, compressor: &mut Compressor) -> Published {
         self.offset += 1;
         self.unsent += 1;
         let Message { kind, payload, publisher, published, tags, info } = *message;
@@ -557,24 +587,27 @@ impl HomeRoom {
             if feed.content != Content::Publications {
                 continue;
             }
-            if let (Encoding::Raw, Payload::Framed(frame)) = (feed.encoding, payload) {
+            if let (Encoding::Raw, Coding::Plain, Payload::Framed(frame)) = (feed.encoding, feed.coding, payload) {
                 frames.extend_from_slice(frame);
             } else {
                 let (room, epoch, offset, payload) =
                     (self.room.name.as_str(), self.epoch, self.offset, payload.bytes());
                 let (tags, info) = (tags.map(|it| &**it), info.map(|it| &**it));
                 let keeps = self.kept.is_some();
-                feed.encode(frames, &Encodable { room, epoch, offset, kind, payload, tags, info, time_ms: 0, keeps });
+                let publication = Encodable { room, epoch, offset, kind, payload, tags, info, time_ms: 0, keeps };
+                feed.encode(frames, &publication, compressor);
             }
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }
         Published { offset: self.offset, members: self.room.members(), epoch: Some(self.epoch) }
     }
 
-    /// Everything that is kept, for a shard that comes.
-    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant) -> Option<Chunk> {
+    /// Everything that is kept, for a shard that comes. Of what is to be compressed only the newest is, as far as that
+    /// holds the home up for a millisecond or so: plain frames are no less right.
+    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant, compressor: &mut Compressor) -> Option<Chunk> {
         let kept = self.kept.as_ref().filter(|_| feed.content == Content::Publications)?;
         let (mut frames, mut entries) = (Vec::new(), Vec::new());
+        let mut bytes_left = kept.log.bytes();
         for (record, published) in kept.log.records() {
             let Record { offset, kind, payload, tags, info, .. } = record;
             let encodable = Encodable {
@@ -588,7 +621,9 @@ impl HomeRoom {
                 time_ms: 0,
                 keeps: true,
             };
-            feed.encode(&mut frames, &encodable);
+            let coding = if bytes_left > COMPRESSED_ON_ENTRY_BYTES_MAX { Coding::Plain } else { feed.coding };
+            bytes_left = bytes_left.saturating_sub(history::cost(record));
+            Feed { coding, ..feed }.encode(&mut frames, &encodable, compressor);
             let (published, publisher) = (*published, Publisher::OUTSIDE);
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }

@@ -42,14 +42,14 @@ impl Joins {
         let Some(slot) = shard.sender.try_reserve(adoption.unread.len()) else {
             return Err(NotJoined::Busy(adoption, permit));
         };
-        let Adoption { stream, unread, greeting, purpose } = adoption;
+        let Adoption { stream, unread, greeting, deflate, purpose } = adoption;
         let role = match shared.role(purpose) {
             Ok(role) => role,
             Err(full) => return Err(NotJoined::Refused(full.into(), Some(stream))),
         };
         let permit = permit.on_shard(&shard.load);
         let socket = mio::net::TcpStream::from_std(stream);
-        let join = Join { socket, role, permit, greeting, unread, joined: None };
+        let join = Join { socket, role, permit, greeting, unread, deflate, joined: None };
         self.given[number] = true;
         slot.send_silently(Command::Join(Box::new(join))).map_err(|refused| {
             shared.not_joined(refused);

@@ -22,7 +22,8 @@ use super::shard::Shard;
 use super::simulation::Planted;
 use super::socket::Socket;
 use crate::protocol::chunk;
-use crate::protocol::frame::{self, CloseCode};
+use crate::protocol::deflate::Agreed;
+use crate::protocol::frame::{self, CloseCode, Coding};
 
 /// Why and how this side closes a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +55,13 @@ struct Opening<S> {
     permit: Permit,
     greeting: Vec<u8>,
     unread: Vec<u8>,
+    deflate: Option<Agreed>,
 }
 
 impl<S: Socket> Shard<S> {
     /// Takes a connection for life. It becomes a member at once, or when the room's home knows this shard.
     pub(crate) fn accept(&mut self, join: Join<S>) {
-        let Join { mut socket, role, permit, greeting, unread, joined } = join;
+        let Join { mut socket, role, permit, greeting, unread, deflate, joined } = join;
         let expected = self.connections.next_number();
         if socket.register(&self.poller, expected).is_err() {
             self.counts.add(Counter::ClosedPoller, 1);
@@ -71,11 +73,12 @@ impl<S: Socket> Shard<S> {
         let (room, encoding, start, echo, identity) = match role {
             Role::Member { room, encoding, start, echo, identity } => (room, encoding, start, echo, identity),
             Role::Session(terms) => {
-                let opening = Opening { socket, permit, greeting, unread };
+                let opening = Opening { socket, permit, greeting, unread, deflate };
                 return self.open_session(opening, terms, joined);
             }
         };
-        let room_number = self.local_room(&room, Feed::publications(encoding));
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        let room_number = self.local_room(&room, Feed::publications(encoding, coding));
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut connection = Connection {
             socket,
@@ -104,6 +107,9 @@ impl<S: Socket> Shard<S> {
             let extra = connection.extra();
             (extra.direct, extra.unread) = (greeting, unread);
         }
+        if deflate.is_some() {
+            connection.flags.set(Flags::DEFLATE);
+        }
         let number = self.connections.insert(connection);
         debug_assert_eq!(number, expected, "the poller was told the number that the connection got");
         self.schedule_heartbeat(number);
@@ -117,7 +123,7 @@ impl<S: Socket> Shard<S> {
 
     /// Takes a connection for life that is in no room yet.
     fn open_session(&mut self, opening: Opening<S>, terms: SessionTerms, joined: Option<oneshot::Sender<()>>) {
-        let Opening { socket, permit, greeting, unread } = opening;
+        let Opening { socket, permit, greeting, unread, deflate } = opening;
         let SessionTerms { transport, identity, commands } = terms;
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut flags = Flags::default();
@@ -125,7 +131,11 @@ impl<S: Socket> Shard<S> {
         if transport != Transport::WebSocket {
             flags.set(Flags::STREAM);
         }
-        let session = Some(Box::new(Session::new(transport, identity)));
+        if deflate.is_some() {
+            flags.set(Flags::DEFLATE);
+        }
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        let session = Some(Box::new(Session::new(transport, coding, identity)));
         let is_unread = !unread.is_empty();
         let extra = Extra { direct: greeting, unread, session, ..Extra::default() };
         let number = self.connections.insert(Connection {

@@ -205,6 +205,10 @@ pub struct Snapshot {
     pub lag_bytes_max: u64,
     /// Memory of the windows, bytes.
     pub window_bytes: u64,
+    /// Memory of what rooms with their home here keep for those who come back, bytes.
+    pub history_bytes: u64,
+    /// Subscriptions of sessions.
+    pub subscriptions: usize,
     /// Bytes of unfinished messages.
     pub unfinished_bytes: usize,
 }

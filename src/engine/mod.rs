@@ -23,6 +23,7 @@ mod asking;
 mod attendance;
 mod clock;
 mod command;
+mod compressor;
 mod connection;
 mod directory;
 mod drain;

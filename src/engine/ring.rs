@@ -158,6 +158,7 @@ impl LocalRoom {
     }
 
     /// Members, not counting those that are joining.
+    #[cfg(test)]
     pub(crate) fn members(&self) -> usize {
         self.ring.len() - self.vacant
     }

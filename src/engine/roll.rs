@@ -1,8 +1,8 @@
 //! A room's roll, at its home: who is in the room, and what of it is worth telling.
 //!
 //! Pure: moves and times in, events out. Connections are listed up to a bound. What is told is about *persons*: a user
-//! with all its connections, or an anonymous connection by itself. A person's leave is held for the room's grace; if the
-//! person is back by then, it has never been away. So a page that reconnects is not a leave and a join, and of several
+//! with all its connections, or an anonymous connection by itself. A person's leave is held for the room's grace; if
+//! the person is back by then, it has never been away. So a page that reconnects is not a leave and a join, and of several
 //! tabs only the first that comes and the last that goes are told.
 
 use std::collections::{HashMap, VecDeque};
@@ -23,8 +23,8 @@ pub(crate) struct Roll {
     /// Connections that are listed, and the most that may be.
     listed: FxHashMap<Uuid, Identity>,
     listed_max: usize,
-    /// Whoever is here, or has been until just now. Anonymous ones only if their coming and going is told. Hashed with a
-    /// secret: clients choose their names.
+    /// Whoever is here, or has been until just now. Anonymous ones only if their coming and going is told. Hashed with
+    /// a secret: clients choose their names.
     persons: HashMap<Person, Stay>,
     /// Connections here that have a user's name, and such users.
     named: u32,

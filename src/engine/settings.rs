@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::room::RoomName;
+use crate::protocol::deflate::{Compression, Level, WindowBits};
 
 /// Everything that the engine is started with.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Connections that are in many rooms at once.
     pub sessions: SessionSettings,
+    /// Compression.
+    pub deflate: Deflate,
     /// Settings of every room that no pattern names.
     pub room: RoomSettings,
     /// Settings by room name; the first pattern that matches a name decides.
@@ -91,6 +94,31 @@ pub struct SessionSettings {
     pub unsent_bytes_max: usize,
     /// Rooms that every connection is in from the beginning, by the server's will.
     pub rooms: Vec<RoomName>,
+}
+
+/// Compression of WebSocket messages (permessage-deflate, RFC 7692). A publication is compressed once, for all members
+/// that agreed on it; nobody's context is taken over from message to message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deflate {
+    /// Whether it is agreed to where a client offers it.
+    pub mode: DeflateMode,
+    /// How much work is put into compressing: 1 is the least, 9 the most.
+    pub level: Level,
+    /// The window that messages are compressed with, as a power of two. A client that wants a smaller one is sent plain
+    /// messages.
+    pub window_bits: WindowBits,
+    /// Messages shorter than this are sent as they are, bytes.
+    pub threshold_bytes: usize,
+}
+
+/// Whether compression is agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeflateMode {
+    /// Never.
+    #[default]
+    Off,
+    /// With each client that offers it.
+    On,
 }
 
 /// How one room behaves.
@@ -211,6 +239,7 @@ impl Default for Settings {
             limits: Limits::default(),
             heartbeat: Heartbeat::default(),
             sessions: SessionSettings::default(),
+            deflate: Deflate::default(),
             room: RoomSettings::default(),
             rooms: Vec::new(),
         }
@@ -251,6 +280,29 @@ impl Default for SessionSettings {
             unsent_bytes_max: 1 << 20,
             rooms: Vec::new(),
         }
+    }
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        let Compression { level, window_bits, threshold_bytes } = Compression::default();
+        Self { mode: DeflateMode::Off, level, window_bits, threshold_bytes }
+    }
+}
+
+impl Deflate {
+    /// The window to negotiate with; `None`: it is off.
+    #[must_use]
+    pub const fn negotiable(&self) -> Option<WindowBits> {
+        match self.mode {
+            DeflateMode::Off => None,
+            DeflateMode::On => Some(self.window_bits),
+        }
+    }
+
+    pub(crate) const fn compression(&self) -> Compression {
+        let Self { level, window_bits, threshold_bytes, .. } = *self;
+        Compression { level, window_bits, threshold_bytes }
     }
 }
 

@@ -31,6 +31,7 @@ use super::settings::Settings;
 use super::slab::Slab;
 use super::socket::Socket;
 use super::window::Publisher;
+use crate::protocol::deflate::Inflater;
 use crate::protocol::frame;
 
 // The numbers below are small in tests, so that the simulation reaches their edges with few clients.
@@ -88,6 +89,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) warm: Vec<u32>,
     pub(crate) wheel: Wheel,
     pub(crate) read_buffer: Vec<u8>,
+    /// Of clients' compressed messages; `None` until the first comes.
+    pub(crate) inflater: Option<Box<Inflater>>,
     /// Bytes of unfinished messages that this shard may still hold.
     pub(crate) unfinished_left: usize,
     /// What everybody has been offered since the turn began.
@@ -156,6 +159,7 @@ impl<S: Socket> Shard<S> {
             warm: Vec::new(),
             wheel: Wheel::new(),
             read_buffer: vec![0; READ_BYTES],
+            inflater: None,
             unfinished_left,
             finished: Vec::new(),
             counts: Counts::default(),
@@ -326,7 +330,9 @@ impl<S: Socket> Shard<S> {
     fn take(&mut self, message: ToShard) {
         match message {
             ToShard::Enter { room, member } => self.homes.enter(&room, member, &mut self.outbox),
-            ToShard::Leave { room_id, feed, shard } => self.homes.leave(room_id, feed, shard, &mut self.outbox),
+            ToShard::Leave { room_id, feed, shard } => {
+                self.homes.leave(room_id, (feed, shard), self.now, &mut self.outbox);
+            }
             ToShard::Entered(entered) => self.entered(*entered),
             ToShard::Forget { number, room_id, kept_from } => self.forget(number, room_id, kept_from),
             ToShard::Answered(answered) => self.answered(*answered),
@@ -384,6 +390,8 @@ impl<S: Socket> Shard<S> {
             blocked_members,
             lag_bytes_max,
             window_bytes,
+            history_bytes: self.homes.kept_bytes() as u64,
+            subscriptions: self.subscriptions.len(),
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
     }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::config::Config;
-use super::handshake::{Accepted, Head, HeadLimits, Refusal, judge};
+use super::handshake::{Accepted, Head, HeadLimits, Refusal, Terms, judge};
 use super::http;
 
 /// Bytes that a request's head usually needs.
@@ -60,7 +60,8 @@ impl Door {
     pub(crate) fn judge(&self, bytes: &[u8], reach: Reach) -> Head {
         let handshake = &self.config.handshake;
         let limits = HeadLimits { bytes_max: handshake.header_bytes_max, fields_max: handshake.header_fields_max };
-        judge(bytes, limits, &self.config.allowed_origins, reach)
+        let deflate = self.config.engine.deflate.negotiable();
+        judge(bytes, Terms { limits, origins: &self.config.allowed_origins, deflate, reach })
     }
 }
 
@@ -105,10 +106,10 @@ pub(crate) async fn first_request(
     let Ok((mut bytes, head)) = read else { return };
     match head {
         Head::Http => Box::pin(http::serve(stream, bytes, permit, reach, door)).await,
-        Head::Accepted(Accepted { purpose, answer, len_bytes }) => {
+        Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }) => {
             bytes.drain(..len_bytes);
             let Ok(stream) = stream.into_std() else { return };
-            join(&door, Adoption { stream, unread: bytes, greeting: answer, purpose }, permit).await;
+            join(&door, Adoption { stream, unread: bytes, greeting: answer, deflate, purpose }, permit).await;
         }
         Head::Refused(refusal) => {
             count(&door.counts.refused_handshake);

@@ -19,9 +19,11 @@ function cleanEnvironment() {
 }
 
 export class Server {
-  static async start(program) {
+  /** Started with these further arguments (`--set room.history_count_max=100`). */
+  static async start(program, settings = []) {
     const server = new Server();
     server.program = program;
+    server.settings = settings;
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}/`;
     await server.startAgain();
@@ -29,7 +31,7 @@ export class Server {
   }
 
   async startAgain() {
-    const listen = ["serve", "--listen", `127.0.0.1:${this.port}`];
+    const listen = ["serve", "--listen", `127.0.0.1:${this.port}`, ...this.settings];
     const child = spawn(this.program, listen, { env: cleanEnvironment(), stdio: ["ignore", "ignore", "inherit"] });
     this.child = child;
     this.ended = new Promise((resolve) => {

@@ -15,7 +15,7 @@ pub(crate) use metrics::Metrics;
 pub(crate) use process::Process;
 pub(crate) use rustix::process::Signal;
 pub(crate) use server::{Server, url_address};
-pub(crate) use websocket::{Client, Event, Joining, Writer, frame};
+pub(crate) use websocket::{Client, Event, Joining, Writer, deflated, frame};
 
 /// Whatever takes longer hangs. Nothing is asserted about time below it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);

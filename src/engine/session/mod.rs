@@ -27,7 +27,7 @@ use crate::protocol::centrifuge::code::Disconnect;
 use crate::protocol::centrifuge::publication::{self, ClientInfo};
 use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::chunk;
-use crate::protocol::frame::{self, CloseCode, MessageKind};
+use crate::protocol::frame::{self, CloseCode, Coding, MessageKind};
 
 pub use outside::Target;
 pub(crate) use outside::{Act, SessionKey};
@@ -68,6 +68,8 @@ pub struct SessionTerms {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) transport: Transport,
+    /// Whether publications come to it compressed.
+    coding: Coding,
     pub(super) identity: Identity,
     /// The client's id, which others may see, and the secret that its other requests show.
     pub(super) client: Uuid,
@@ -187,9 +189,10 @@ impl Subscription {
 }
 
 impl Session {
-    pub(super) fn new(transport: Transport, identity: Identity) -> Self {
+    pub(super) fn new(transport: Transport, coding: Coding, identity: Identity) -> Self {
         Self {
             transport,
+            coding,
             identity,
             client: Uuid::new_v4(),
             secret: Uuid::new_v4(),

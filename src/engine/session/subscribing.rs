@@ -122,7 +122,7 @@ impl<S: Socket> Shard<S> {
     pub(super) fn add_subscription(&mut self, number: u32, room: &Arc<Room>, wish: Wish) -> Entering {
         let Wish { origin, command, start, recovers, rejects_lost, moves } = wish;
         let Some(session) = self.session(number) else { return Entering::Ready };
-        let feed = Feed::publications(session.transport.encoding());
+        let feed = Feed::publications(session.transport.encoding(), session.coding);
         let room_number = self.local_room(room, feed);
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;
@@ -318,6 +318,7 @@ fn start_in(room: &LocalRoom, subscription: &Subscription) -> Start {
 }
 
 /// Cuts the first publications that a subscription is to get out of their frames, and moves its cursor behind them.
+/// Compressed ones are left where they are: they follow as pushes.
 fn cut_out(room: &LocalRoom, subscription: &mut Subscription, transport: Transport) -> Vec<u8> {
     let mut objects = Vec::new();
     let head = room.window.head();

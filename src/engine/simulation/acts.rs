@@ -151,6 +151,7 @@ impl World {
                 echo,
                 identity: crate::engine::session::Identity::default(),
             },
+            deflate: None,
             permit: Permit::uncounted(),
             greeting,
             unread: client.speech.take_unread(unread_max),

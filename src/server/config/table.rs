@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shardcast::engine::settings::{
-    ClientPublish, Echo, Heartbeat, LagPolicy, Limits, Pinning, Presence, PresenceEvents, Recovery, RoomSettings,
-    SHARDS_MAX, SessionSettings, Settings,
+    ClientPublish, Deflate, DeflateMode, Echo, Heartbeat, LagPolicy, Limits, Pinning, Presence, PresenceEvents,
+    Recovery, RoomSettings, SHARDS_MAX, SessionSettings, Settings,
 };
 
 use super::kinds::{Bytes, Choice, Count, Describe, Kind, OrWord, Time, words};
@@ -114,7 +114,7 @@ settings! {
         api_key: Key,
         files_reserved: count(0, 1 << 20),
     }
-    "" Settings (engine) besides [limits, heartbeat, sessions, room, rooms] {
+    "" Settings (engine) besides [limits, heartbeat, sessions, deflate, room, rooms] {
         shards: word_or("cores", count(1, SHARDS_MAX as u64)),
         pinning: words!(Pinning { "cores" => Cores, "off" => Off }),
     }
@@ -151,6 +151,12 @@ settings! {
         connect_time_max: time(SECOND, HOUR),
         unsent_bytes_max: bytes(KIB, GIB),
         rooms: RoomNames,
+    }
+    "deflate" Deflate (engine.deflate) {
+        mode: words!(DeflateMode { "off" => Off, "on" => On }),
+        level: count(1, 9),
+        window_bits: count(9, 15),
+        threshold_bytes: bytes(0, GIB),
     }
     "room" RoomSettings (engine.room) {
         window_count_max: count(1, 1 << 24),
