@@ -59,7 +59,7 @@ pub use engine::{Ended, Publication, PublishError, Published};
 
 // Look back.
 #[doc(inline)]
-pub use engine::{Epoch, History, HistoryQuery, Order, Position, PositionError, Record, Start};
+pub use engine::{Epoch, History, HistoryQuery, Newer, Order, Position, PositionError, Record, Start};
 #[doc(inline)]
 pub use engine::{PresenceStats, Present};
 #[doc(inline)]

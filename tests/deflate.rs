@@ -5,7 +5,7 @@ mod support;
 
 use std::fmt::Write as _;
 
-use support::{Client, Event, Server, deflated, frame};
+use support::{Client, Event, Joining, Server, deflated, frame};
 
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
 const ON: [&str; 2] = ["--set", "deflate.mode=on"];
@@ -19,7 +19,7 @@ fn json(number: usize) -> String {
     let mut json = String::from("[");
     for item in 0..20 {
         write!(json, r#"{{"item":{item},"number":{number},"what":"something of it","price":{}}},"#, item * number)
-            .unwrap();
+            .expect("a string takes text");
     }
     json.push_str("null]");
     json
@@ -135,4 +135,38 @@ fn a_listen_only_room_refuses_compressed_messages_too() {
     let mut member = join(&server, "news", OFFER);
     member.raw(&frame(0xc1, &deflated(b"me")));
     assert!(matches!(member.next(), Event::Close(Some(1008), _)));
+}
+
+/// A connection that is in many rooms: commands may come compressed, publications go out so.
+#[test]
+fn sessions_are_compressed_too() {
+    let server = Server::start(&[&ON[..], &["--set", "room.history_count_max=100"]].concat());
+    let session = || {
+        let joining = Joining::new(server.address(), "/connection/websocket");
+        let mut session = joining.with("Sec-WebSocket-Extensions", OFFER).join();
+        session.raw(&frame(0xc1, &deflated(br#"{"id":1,"connect":{}}"#)));
+        assert!(session.text_of().starts_with(r#"{"id":1,"connect":"#));
+        session
+    };
+    let data = |message: &str| message[message.find(r#""data":"#).expect("there is data") + 7..].to_owned();
+    let mut first = session();
+    first.text(r#"{"id":2,"subscribe":{"channel":"room","recoverable":true}}"#);
+    let subscribed = first.text_of();
+    let epoch = subscribed.split(r#""epoch":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("an epoch");
+    for number in 0..5 {
+        assert_eq!(server.publish("room", &json(number)).status, 200);
+        assert!(data(&first.text_of()).starts_with(&json(number)));
+    }
+    assert_eq!(first.deflated, 5);
+    // What was missed is in the answer, cut out of compressed frames.
+    let mut back = session();
+    let subscribe =
+        format!(r#"{{"id":2,"subscribe":{{"channel":"room","recover":true,"epoch":"{epoch}","offset":2}}}}"#);
+    back.raw(&frame(0xc1, &deflated(subscribe.as_bytes())));
+    let answer = back.text_of();
+    for (number, there) in [(1, false), (2, true), (3, true), (4, true)] {
+        assert_eq!(answer.contains(&json(number)), there, "{number} in {answer}");
+    }
+    back.raw(&frame(0xc1, &deflated(&vec![b' '; 1 << 20])));
+    assert!(matches!(back.next(), Event::Close(Some(1009), _)));
 }

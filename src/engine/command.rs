@@ -1,5 +1,6 @@
 //! What the front door, the API and the engine's user ask of a shard.
 
+use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,14 @@ use super::admission::Permit;
 use super::asking::{Answer, Ask};
 use super::directory::Room;
 use super::feed::Encoding;
+use super::history::History;
 use super::home::Held;
 use super::metrics::Snapshot;
+use super::newer::Newer;
 use super::position::{Epoch, Start};
 use super::session::{Act, Identity, SessionTerms, Target};
 use super::settings::Echo;
+use super::users::UserHashes;
 use crate::protocol::deflate::Agreed;
 use crate::protocol::frame::MessageKind;
 
@@ -28,10 +32,14 @@ pub(crate) enum Command<S> {
     Publish { room: Arc<Room>, held: Held, publication: Publication, reply: oneshot::Sender<Published> },
     /// Say what the home of this room knows.
     Ask { room: Arc<Room>, ask: Ask, reply: oneshot::Sender<Answer> },
+    /// Say what is newer than a position in this room, which whoever asks holds, now or when there is something.
+    Newer { room: Arc<Room>, newer: Newer, reply: oneshot::Sender<History> },
     /// Take what the client of a session says by a request of its own, and say whether there is such a session.
     Emulate { number: u32, serial: u32, secret: Uuid, message: Bytes, reply: oneshot::Sender<bool> },
     /// Do something with every session that is meant, and say with how many.
     Act { target: Arc<Target>, act: Act, reply: oneshot::Sender<usize> },
+    /// Say which users the sessions belong to, hashed like this.
+    Users(Arc<RandomState>, oneshot::Sender<UserHashes>),
     /// As a home, send something through every shard; each answers with its number.
     Probe(mpsc::Sender<usize>),
     /// Say how things stand.

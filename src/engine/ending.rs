@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use super::connection::{Flags, State};
+use super::connection::{Connection, Flags, State};
 use super::membership::Close;
 use super::metrics::Counter;
 use super::shard::Shard;
@@ -38,21 +38,24 @@ impl<S: Socket> Shard<S> {
         let mark = Mark { room_id: room.id, shard: self.own_number, number, serial: connection.serial };
         let home = room.home;
         connection.extra().ending = Some(Box::new(close));
+        self.send_mark(home, mark);
+        self.schedule_abort(number);
+    }
+
+    /// Sends a mark to its room's home, behind what this shard's connections have published.
+    pub(crate) fn send_mark(&mut self, home: usize, mark: Mark) {
         if home == self.own_number {
             self.homes.mark(mark, &mut self.outbox);
         } else {
             self.outbox.mark(home, mark);
         }
-        self.schedule_abort(number);
     }
 
-    /// The mark has come back: the connection closes when it has been offered everything up to now.
+    /// The mark has come back. A newcomer becomes a member; a member's connection closes when it has been offered
+    /// everything up to now.
     pub(crate) fn marked(&mut self, mark: Mark) {
-        let same = |serial| serial == mark.serial;
-        let Some(connection) = self.connections.get_mut(mark.number).filter(|it| same(it.serial)) else { return };
-        if connection.state != State::Open {
-            return;
-        }
+        let own = |it: &&mut Connection<S>| it.serial == mark.serial && it.state == State::Open;
+        let Some(connection) = self.connections.get_mut(mark.number).filter(own) else { return self.waited(mark) };
         connection.flags.set(Flags::LEAVING);
         if !connection.flags.has(Flags::BLOCKED) {
             self.serve(mark.number);

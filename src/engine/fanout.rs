@@ -25,6 +25,7 @@ impl<S: Socket> Shard<S> {
         // The shard may have left the room, and come back, while the chunk was on its way.
         let current = |room: &&mut LocalRoom| room.room.id == chunk.room_id && room.joining.is_none();
         let Some(room) = self.rooms.get_mut(chunk.number).filter(current) else { return };
+        debug_assert!(room.holders > 0, "a room without members, present or to be, is not kept");
         room.append(chunk, self.now);
         if room.warmth == Warmth::Cold {
             self.warm.push(chunk.number);

@@ -138,8 +138,8 @@ pub struct Adoption {
     pub unread: Vec<u8>,
     /// Sent once the connection is a member: the answer to the handshake, unless that was given already.
     pub greeting: Vec<u8>,
-    /// What its handshake agreed on as to compression ([`negotiate`](crate::protocol::deflate::negotiate), with the window
-    /// of the engine's settings). `None`: nothing.
+    /// What its handshake agreed on as to compression: [`negotiate`](crate::protocol::deflate::negotiate), with the
+    /// window of the engine's settings. `None`: nothing.
     pub deflate: Option<Agreed>,
     /// What it is to be.
     pub purpose: Purpose,

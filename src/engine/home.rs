@@ -4,6 +4,8 @@
 //! once for each feed in use, and passes it to the shards that have members. One writer per room gives one order, without
 //! a lock. What came during one turn goes out as one chunk per feed.
 
+mod waiting;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -26,8 +28,11 @@ use super::position::{Epoch, Position};
 use super::presence::Move;
 use super::roll::Roll;
 use super::settings::RoomSettings;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::{self, Coding, MessageKind};
+use waiting::{Waiting, Waits};
 
 /// To a home: what one shard's connections published during one turn.
 #[derive(Debug, Default)]
@@ -197,6 +202,7 @@ pub(crate) struct Homes {
     next_epoch: u64,
     /// Rooms that keep something, each once: when to look whether it has expired.
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
+    waits: Waits,
     /// What the rooms here keep, and may keep, bytes.
     kept_bytes: usize,
     kept_bytes_max: usize,
@@ -204,6 +210,8 @@ pub(crate) struct Homes {
     /// Rooms that hold leaves back, each once: when to look at them.
     pub(super) leaves: BinaryHeap<Reverse<(Nanos, u64)>>,
     pub(super) events: EventCounts,
+    #[cfg(test)]
+    pub(crate) planted: Planted,
 }
 
 #[derive(Debug)]
@@ -219,6 +227,8 @@ pub(super) struct HomeRoom {
     kept: Option<Box<Kept>>,
     /// `None`: the room keeps no presence.
     pub(super) roll: Option<Box<Roll>>,
+    /// `None`: nobody waits for what is published next.
+    waiting: Option<Box<Waiting>>,
 }
 
 /// Those who get the same bytes, and the bytes of this turn.
@@ -237,6 +247,8 @@ struct Kept {
     settings: RoomSettings,
     /// When something was last published, or the last member left.
     used: Nanos,
+    /// Whether this home holds the room in the directory, so that it can be found as long as it is here.
+    held: bool,
     /// Whether the room stands in [`Homes::expiries`].
     expires: bool,
 }
@@ -252,11 +264,14 @@ impl Homes {
             unix,
             next_epoch: seed,
             expiries: BinaryHeap::new(),
+            waits: Waits::default(),
             kept_bytes: 0,
             kept_bytes_max,
             compressor,
             leaves: BinaryHeap::new(),
             events: EventCounts::default(),
+            #[cfg(test)]
+            planted: Planted::Nothing,
         }
     }
 
@@ -279,6 +294,8 @@ impl Homes {
         let published = room.number(message, &mut self.compressor);
         if room.kept.is_some() {
             self.keep(to, message);
+        } else if let Some(waiting) = &mut room.waiting {
+            waiting.fresh.push(record(room.offset, message, self.unix));
         }
         Some(published)
     }
@@ -299,22 +316,25 @@ impl Homes {
     fn keep(&mut self, id: u64, message: &Message<'_>) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(kept) = &mut room.kept else { return };
-        let record = Record {
-            offset: room.offset,
-            kind: message.kind,
-            payload: message.payload.to_shared(),
-            time_ms: self.unix.milliseconds_at(message.published),
-            tags: message.tags.cloned(),
-            info: message.info.cloned(),
-        };
-        self.kept_bytes -= kept.log.bytes();
+        let record = record(room.offset, message, self.unix);
+        if !kept.held {
+            // The last member has gone while its message was on its way: nobody can find this room any more, and its
+            // name may be another room's by now.
+            return;
+        }
+        let kept_by_others = self.kept_bytes - kept.log.bytes();
         kept.log.append(record, message.published, &kept.settings);
         // The newest always stays: then the bound is exceeded by what one message a room takes.
-        let bytes_max = self.kept_bytes_max.saturating_sub(self.kept_bytes);
-        while kept.log.bytes() > bytes_max && kept.log.first_offset() < Some(room.offset) {
+        while kept_by_others + kept.log.bytes() > self.kept_bytes_max && kept.log.first_offset() < Some(room.offset) {
             kept.log.forget_oldest();
         }
-        self.kept_bytes += kept.log.bytes();
+        #[cfg(test)]
+        if self.planted == Planted::OneLessKept
+            && kept.log.records().count() as u64 == u64::from(kept.settings.history_count_max)
+        {
+            kept.log.forget_oldest();
+        }
+        self.kept_bytes = kept_by_others + kept.log.bytes();
         kept.used = message.published;
         self.schedule_expiry(id, message.published);
     }
@@ -328,8 +348,10 @@ impl Homes {
         }
     }
 
-    /// Lets go of what has been kept for long enough.
+    /// Lets go of what has been kept for long enough, and answers those who have waited for long enough.
     pub(crate) fn expire(&mut self, now: Nanos, outbox: &mut Outbox) {
+        self.end_waits(now);
+        self.forget_left(now);
         while let Some(Reverse((at, id))) = self.expiries.peek().copied() {
             if at > now {
                 return;
@@ -382,7 +404,8 @@ impl Homes {
 
     /// When [`Homes::expire`] has something to do.
     pub(crate) fn next_expiry(&self) -> Option<Nanos> {
-        self.expiries.peek().map(|Reverse((at, _))| *at)
+        let kept = self.expiries.peek().map(|Reverse((at, _))| *at);
+        [kept, self.next_wait_end()].into_iter().flatten().min()
     }
 
     /// Sends a mark back, behind what was published until now.
@@ -424,11 +447,9 @@ impl Homes {
         self.rooms.entry(room.id).or_insert_with(|| {
             self.next_epoch = self.next_epoch.wrapping_add(1);
             let settings = room.settings(self.directory.settings());
-            if settings.has_history() {
-                // It outlives its members: its home holds it.
-                self.directory.hold_more(room);
-            }
-            HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings)
+            // It outlives its members: its home holds it, unless they have gone already.
+            let held = settings.has_history() && self.directory.hold_more(room).is_some();
+            HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings, held)
         })
     }
 
@@ -461,7 +482,13 @@ impl Homes {
             of_feed.shards.retain(|other| other.shard != shard);
         }
         home.feeds.retain(|feed| !feed.shards.is_empty());
-        if home.feeds.is_empty()
+        self.left(room_id, now);
+    }
+
+    /// Somebody has left a room: what becomes of it if that was the last.
+    fn left(&mut self, room_id: u64, now: Nanos) {
+        if let Some(home) = self.rooms.get_mut(&room_id)
+            && home.feeds.is_empty()
             && let Some(kept) = &mut home.kept
         {
             kept.used = now;
@@ -472,17 +499,20 @@ impl Homes {
 
     /// Forgets a room that nobody is in and that keeps nothing.
     fn remove_unused(&mut self, room_id: u64, now: Nanos) {
-        let keeps = |kept: &Kept| !kept.log.is_empty() || now < kept.used.after(kept.settings.history_age_max);
-        let unused = |room: &HomeRoom| room.feeds.is_empty() && !room.kept.as_deref().is_some_and(keeps);
+        let is_young = |kept: &Kept| now < kept.used.after(kept.settings.history_age_max);
+        let keeps = |kept: &Kept| kept.held && (!kept.log.is_empty() || is_young(kept));
+        let unused = |room: &HomeRoom| {
+            room.feeds.is_empty() && room.waiting.is_none() && !room.kept.as_deref().is_some_and(keeps)
+        };
         if self.rooms.get(&room_id).is_some_and(unused) {
-            if let Some(room) = self.rooms.remove(&room_id) {
-                debug_assert!(
-                    room.roll.as_ref().is_none_or(|roll| roll.is_empty()),
-                    "who leaves is noted before the last shard leaves"
-                );
-                if room.kept.is_some() {
-                    self.directory.release(&room.room);
-                }
+            let held = |room: &HomeRoom| room.kept.as_ref().is_some_and(|kept| kept.held);
+            let removed = self.rooms.remove(&room_id);
+            debug_assert!(
+                removed.as_ref().and_then(|room| room.roll.as_ref()).is_none_or(|roll| roll.is_empty()),
+                "who leaves is noted before the last shard leaves"
+            );
+            if let Some(room) = removed.filter(held) {
+                self.directory.release(&room.room);
             }
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
                 self.rooms.shrink_to(self.rooms.len() * 2);
@@ -521,6 +551,19 @@ impl Homes {
                 outbox.deliver_chunk(shard, Chunk { number, room_id, first_offset, frames, entries, kept_from });
             }
         }
+        self.tell_waiting(room_id);
+    }
+}
+
+/// A message that was just numbered, to be kept.
+fn record(offset: u64, message: &Message<'_>, unix: Unix) -> Record {
+    Record {
+        offset,
+        kind: message.kind,
+        payload: message.payload.to_shared(),
+        time_ms: unix.milliseconds_at(message.published),
+        tags: message.tags.cloned(),
+        info: message.info.cloned(),
     }
 }
 
@@ -545,11 +588,11 @@ impl HomeFeed {
 }
 
 impl HomeRoom {
-    fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
-        let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), expires: false };
+    fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings, held: bool) -> Self {
+        let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
         let roll = Roll::new(settings).map(Box::new);
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll }
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll, waiting: None }
     }
 
     /// Offset of the newest of what a feed with this content has.

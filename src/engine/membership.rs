@@ -9,10 +9,10 @@ use super::admission::Permit;
 use super::command::{Join, Role};
 use super::connection::{Connection, Extra, Flags, Sent, State};
 use super::directory::Room;
-use super::feed::{Content, Feed};
+use super::feed::Feed;
 use super::home::{Entered, Entrant, ToShard};
 use super::metrics::Counter;
-use super::position::{Began, Position, Start};
+use super::position::{Began, Position};
 use super::presence::{Attendee, Way};
 use super::ring::{Joining, LocalRoom, Warmth};
 use super::session::{Session, SessionTerms, Transport};
@@ -115,9 +115,10 @@ impl<S: Socket> Shard<S> {
         self.schedule_heartbeat(number);
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         local.holders += 1;
+        let newcomer = Joining { number, serial: self.next_serial, start, joined };
         match &mut local.joining {
-            Some(joining) => joining.push(Joining { number, serial: self.next_serial, start, joined }),
-            None => self.become_member(number, start, joined),
+            Some(joining) => joining.push(newcomer),
+            None => self.welcome(room_number, newcomer),
         }
     }
 
@@ -211,31 +212,30 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
         #[cfg(test)]
         {
-            room.forgets_one = self.planted == Planted::ReplayTooShort;
+            room.planted = self.planted;
         }
         let waiting = room.entered(position, kept.as_ref());
         if room.warmth != Warmth::Cold {
             self.warm.push(member.number);
         }
-        let multiplexed = member.feed.encoding.is_multiplexed();
-        for Joining { number, serial, start, joined } in waiting {
-            if multiplexed {
-                if self.subscriptions.get(number).is_none_or(|it| it.serial != serial) {
-                    continue;
-                }
-                match member.feed.content {
-                    Content::Publications => self.subscribed(number),
-                    Content::Presence => self.hears(number),
-                }
-                continue;
-            }
-            if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
-                self.become_member(number, start, joined);
+        let is_multiplexed = member.feed.encoding.is_multiplexed();
+        for newcomer in waiting {
+            let Joining { number, serial, .. } = newcomer;
+            let own = |it: &Connection<S>| it.serial == serial && it.state == State::Joining;
+            let is_there = if is_multiplexed {
+                self.subscriptions.get(number).is_some_and(|it| it.serial == serial)
+            } else {
+                self.connections.get(number).is_some_and(own)
+            };
+            if is_there {
+                // It may have come after the home gave its answer, and know more than that says.
+                self.welcome(member.number, newcomer);
             }
         }
     }
 
-    fn become_member(&mut self, number: u32, start: Start, joined: Option<oneshot::Sender<()>>) {
+    pub(crate) fn become_member(&mut self, newcomer: Joining) {
+        let Joining { number, start, joined, .. } = newcomer;
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
         (connection.place, _) = room.add(number);

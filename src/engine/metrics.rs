@@ -195,6 +195,8 @@ pub struct Snapshot {
     pub latencies: Latencies,
     /// Connections it owns.
     pub connections: usize,
+    /// Subscriptions of sessions, on their way in included. (A connection without a session is one member.)
+    pub subscriptions: usize,
     /// Rooms it has members of.
     pub rooms: usize,
     /// Rooms whose home it is.
@@ -207,8 +209,6 @@ pub struct Snapshot {
     pub window_bytes: u64,
     /// Memory of what rooms with their home here keep for those who come back, bytes.
     pub history_bytes: u64,
-    /// Subscriptions of sessions.
-    pub subscriptions: usize,
     /// Bytes of unfinished messages.
     pub unfinished_bytes: usize,
 }

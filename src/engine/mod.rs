@@ -19,6 +19,7 @@ pub mod room;
 pub mod settings;
 
 mod admission;
+mod ahead;
 mod asking;
 mod attendance;
 mod clock;
@@ -40,6 +41,7 @@ mod joins;
 mod lap;
 mod membership;
 mod metrics;
+mod newer;
 mod outbox;
 mod position;
 mod presence;
@@ -52,6 +54,7 @@ mod simulation;
 mod slab;
 mod socket;
 mod thread;
+mod users;
 mod window;
 
 pub use admission::{AdmissionError, Permit};
@@ -62,6 +65,7 @@ pub use handle::{Adoption, Ended, Engine, JoinError, Membership, PublishError, P
 pub use history::{History, HistoryQuery, Order, Record};
 pub use joins::{Joins, NotJoined};
 pub use metrics::{Counter, Counts, Latencies, Snapshot};
+pub use newer::Newer;
 pub use position::{Epoch, Position, PositionError, Start};
 pub use presence::{PresenceStats, Present};
 pub use session::{Identity, SessionTerms, Target, Transport};

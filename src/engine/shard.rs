@@ -259,6 +259,7 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(answer).ok();
                 }
+                Command::Newer { room, newer, reply } => self.homes.newer(&room, newer, self.now, reply),
                 Command::Emulate { number, serial, secret, message, reply } => {
                     let heard = self.emulate(number, serial, secret, &message);
                     // Whoever asked may have gone.
@@ -269,11 +270,15 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(count).ok();
                 }
+                Command::Users(state, reply) => {
+                    reply.send(self.users(&state)).ok();
+                }
                 Command::Probe(reply) => self.probe(&reply),
                 Command::Snapshot(reply) => {
                     reply.send(Box::new(self.snapshot())).ok();
                 }
                 Command::Drain(drain, drained) => {
+                    self.homes.end_all_waits();
                     self.draining =
                         Some(Draining::new(drain, drained, self.now, (self.connections.len(), self.counts.aborted())));
                 }
@@ -385,13 +390,13 @@ impl<S: Socket> Shard<S> {
             counts: self.counts.clone(),
             latencies: self.latencies.clone(),
             connections: self.connections.len(),
+            subscriptions: self.subscriptions.len(),
             rooms: self.rooms.len(),
             homes: self.homes.len(),
             blocked_members,
             lag_bytes_max,
             window_bytes,
             history_bytes: self.homes.kept_bytes() as u64,
-            subscriptions: self.subscriptions.len(),
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
     }

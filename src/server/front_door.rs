@@ -12,9 +12,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::api::Node;
 use super::config::Config;
 use super::handshake::{Accepted, Head, HeadLimits, Refusal, Terms, judge};
 use super::http;
+use super::idempotency::Idempotency;
+use super::long_poll::Polls;
 
 /// Bytes that a request's head usually needs.
 const HEAD_BYTES_USUAL: usize = 1_024;
@@ -46,11 +49,21 @@ pub(crate) struct Door {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<Config>,
     pub(crate) counts: Arc<DoorCounts>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) idempotency: Arc<Idempotency>,
+    pub(crate) polls: Polls,
     /// True once the server has begun to end.
     pub(crate) draining: watch::Receiver<bool>,
 }
 
 impl Door {
+    pub(crate) fn new(engine: Engine, config: Arc<Config>, draining: watch::Receiver<bool>) -> Self {
+        let api = config.api;
+        let idempotency = Idempotency::new(api.idempotency_time_max, api.idempotency_keys_max);
+        let (counts, node, polls) = (Arc::default(), Arc::new(Node::start()), Polls::new());
+        Self { engine, config, counts, node, idempotency, polls, draining }
+    }
+
     /// Whether the server has begun to end. The guard of the channel must not live across an await.
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow()

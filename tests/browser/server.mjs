@@ -21,7 +21,7 @@ function cleanEnvironment() {
 export class Server {
   /** Started with these further arguments (`--set room.history_count_max=100`). */
   static async start(program, settings = []) {
-    const server = new Server();
+    const server = new this();
     server.program = program;
     server.settings = settings;
     server.port = await freePort();
@@ -40,7 +40,7 @@ export class Server {
     });
     let ended = false;
     this.ended.then(() => (ended = true));
-    const answers = () => fetch(`${this.url}page.js`).then((response) => response.ok, () => false);
+    const answers = () => fetch(`${this.url}health/live`).then((response) => response.ok, () => false);
     await until(`${this.program} serves`, async () => {
       if (ended) throw new Error(`${this.program} serve: ended at once`);
       return answers();

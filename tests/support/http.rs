@@ -34,8 +34,8 @@ impl Answer {
 }
 
 pub(crate) struct Http {
-    pub(super) stream: TcpStream,
-    pub(super) received: Vec<u8>,
+    pub(crate) stream: TcpStream,
+    pub(crate) received: Vec<u8>,
     host: String,
 }
 
@@ -44,7 +44,7 @@ impl Http {
         Ok(Self::over(TcpStream::connect_timeout(&address, HANG)?, address))
     }
 
-    pub(super) fn over(stream: TcpStream, address: SocketAddr) -> Self {
+    pub(crate) fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_read_timeout(Some(HANG)).expect("the time is not zero");
         stream.set_write_timeout(Some(HANG)).expect("the time is not zero");
         stream.set_nodelay(true).expect("the stream is connected");
@@ -108,12 +108,13 @@ impl Http {
         let status: u16 = status.unwrap_or_else(|| panic!("not a status line: {line}"));
         let headers: Vec<(String, String)> = fields
             .split("\r\n")
+            .filter(|field| !field.is_empty())
             .map(|field| field.split_once(": ").unwrap_or_else(|| panic!("not a field: {field:?} in {head:?}")))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new() };
         assert_eq!(answer.header("transfer-encoding"), None, "every answer has a length");
-        if method == "HEAD" || status < 200 {
+        if method == "HEAD" || status < 200 || status == 204 {
             return Ok(answer);
         }
         let length = answer.header("content-length").expect("every answer has a length").parse().expect("a number");

@@ -6,6 +6,7 @@ mod http;
 mod metrics;
 mod process;
 mod server;
+mod stream;
 mod websocket;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ pub(crate) use metrics::Metrics;
 pub(crate) use process::Process;
 pub(crate) use rustix::process::Signal;
 pub(crate) use server::{Server, url_address};
+pub(crate) use stream::{SentEvent, Stream};
 pub(crate) use websocket::{Client, Event, Joining, Writer, deflated, frame};
 
 /// Whatever takes longer hangs. Nothing is asserted about time below it.

@@ -28,9 +28,13 @@ const EXAMPLES_TEST: &str = "tests/examples/run.sh";
 /// Each example may take half a minute per step; together they take one, and the packages another the first time.
 const EXAMPLES_LIMIT: Duration = Duration::from_secs(600);
 
+const STOCK_TEST: &str = "tests/stock/run.sh";
+/// The page in Chromium is offline for a minute; installing packages takes less than one.
+const STOCK_LIMIT: Duration = Duration::from_secs(420);
+
 const AUTOBAHN_TEST: &str = "tests/autobahn/run.sh";
-/// Making its Python environment takes about half a minute, the cases about 8 minutes (its clients compress in Python); a
-/// server that leaves cases without an answer is given up by the script itself after 20 minutes.
+/// Making its Python environment takes about half a minute, the cases about 8 minutes (its clients compress in Python);
+/// a server that leaves cases without an answer is given up by the script itself after 20 minutes.
 const AUTOBAHN_LIMIT: Duration = Duration::from_secs(1_500);
 /// The script's exit code (as automake's) for "cannot run here".
 const EXIT_SKIPPED: i32 = 77;
@@ -87,6 +91,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "dialects", summary: "the load generator speaks to NATS and to nginx with nchan", run: dialects },
     Step { name: "browser", summary: "pages in Chromium see each other's messages and resume", run: browser },
     Step { name: "examples", summary: "the programs under examples/ resume after a cut", run: examples },
+    Step { name: "stock", summary: "clients that others wrote, in Node, Chromium and Python", run: stock },
     Step { name: "autobahn", summary: "the WebSocket conformance cases, 12 and 13 with compression", run: autobahn },
 ];
 
@@ -137,6 +142,14 @@ fn examples() -> Outcome {
         enable: "apt-get install npm nodejs chromium curl python3-venv".to_owned(),
     };
     script(EXAMPLES_TEST, EXAMPLES_LIMIT, missing)
+}
+
+fn stock() -> Outcome {
+    let missing = || Outcome::Skipped {
+        why: "a tool or a package of theirs is missing (see above)".to_owned(),
+        enable: "apt-get install npm nodejs chromium python3-venv".to_owned(),
+    };
+    script(STOCK_TEST, STOCK_LIMIT, missing)
 }
 
 fn autobahn() -> Outcome {

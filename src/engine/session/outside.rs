@@ -42,6 +42,8 @@ pub struct Target {
     pub user: Option<Arc<str>>,
     /// The client's id, a UUID.
     pub client: Option<String>,
+    /// The secret by which a stream's other requests find its session, as its client was told it.
+    pub session: Option<String>,
     /// Not these clients.
     pub spared: Vec<String>,
 }
@@ -122,6 +124,7 @@ impl Target {
         let client = session.client.as_hyphenated().to_string();
         self.user.as_ref().is_none_or(|user| *user == session.identity.user)
             && self.client.as_ref().is_none_or(|wanted| *wanted == client)
+            && self.session.as_ref().is_none_or(|it| SessionKey::read(it).is_some_and(|it| it.secret == session.secret))
             && !self.spared.contains(&client)
     }
 }

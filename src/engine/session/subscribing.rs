@@ -19,7 +19,8 @@ use crate::protocol::centrifuge::code::{Error, Unsubscribe};
 use crate::protocol::centrifuge::reply::{self, Recovery, SubscribeResult};
 use crate::protocol::centrifuge::stream::{self, StreamKind};
 use crate::protocol::centrifuge::{ConnectSub, StreamPosition, Subscribe, push};
-use crate::protocol::frame;
+use crate::protocol::deflate::Inflater;
+use crate::protocol::frame::{self, Coding};
 
 /// Bytes of the publications that stand in the answer to a subscribe; what is left of what was missed follows as pushes,
 /// which all members share.
@@ -149,6 +150,9 @@ impl<S: Socket> Shard<S> {
             joining.push(Joining { number: subscription, serial, start, joined: None });
             return Entering::Waits;
         }
+        if self.wait_if_ahead(room_number, Joining { number: subscription, serial, start, joined: None }).is_none() {
+            return Entering::Waits;
+        }
         if origin != Origin::Connect {
             self.subscribed(subscription);
         }
@@ -158,6 +162,9 @@ impl<S: Socket> Shard<S> {
     /// The room's home knows this shard: the subscription begins, unless it is to begin with others.
     pub(in crate::engine) fn subscribed(&mut self, subscription: u32) {
         let Some(it) = self.subscriptions.get(subscription) else { return };
+        if self.rooms.get(it.room).is_some_and(LocalRoom::tells_moves) {
+            return self.hears(subscription);
+        }
         let (number, command, origin, rejects_lost) = (it.connection, it.command, it.origin, it.rejects_lost);
         if origin == Origin::Connect {
             let Some(session) = self.session(number) else { return };
@@ -205,7 +212,7 @@ impl<S: Socket> Shard<S> {
         }
         let (place, _) = room.add(subscription);
         it.begin(place, cursor);
-        let publications = cut_out(room, it, session.transport);
+        let publications = cut_out(room, it, session.transport, &mut self.inflater);
         if it.cursor != room.window.head() {
             it.state = SubscriptionState::Waiting;
             session.waiting.push(subscription);
@@ -318,8 +325,12 @@ fn start_in(room: &LocalRoom, subscription: &Subscription) -> Start {
 }
 
 /// Cuts the first publications that a subscription is to get out of their frames, and moves its cursor behind them.
-/// Compressed ones are left where they are: they follow as pushes.
-fn cut_out(room: &LocalRoom, subscription: &mut Subscription, transport: Transport) -> Vec<u8> {
+fn cut_out(
+    room: &LocalRoom,
+    subscription: &mut Subscription,
+    transport: Transport,
+    inflater: &mut Option<Box<Inflater>>,
+) -> Vec<u8> {
     let mut objects = Vec::new();
     let head = room.window.head();
     if !(subscription.recovers && subscription.cursor != head) {
@@ -331,6 +342,10 @@ fn cut_out(room: &LocalRoom, subscription: &mut Subscription, transport: Transpo
     for (start, entry) in room.window.frames_from(from) {
         let bytes = room.window.between(start, entry.end);
         let text = match transport {
+            Transport::WebSocket if frame::coding(bytes) == Coding::Deflated => {
+                let (kind, payload) = frame::parts(bytes);
+                inflater.get_or_insert_default().message(kind, payload, REPLAY_REPLY_BYTES_MAX).ok()
+            }
             Transport::WebSocket => Some(frame::parts(bytes).1),
             Transport::Events => stream::object_in(bytes, StreamKind::Events),
             Transport::Lines => stream::object_in(bytes, StreamKind::Lines),

@@ -72,8 +72,8 @@ impl Deflater {
     }
 
     /// Appends a message as one frame for members that agreed on compression: compressed, or as it is if it is shorter
-    /// than the threshold or would not get shorter. O(payload), besides the 128 KiB of the compressor's memory that each
-    /// message clears.
+    /// than the threshold or would not get shorter. O(payload), besides the 128 KiB of the compressor's memory that
+    /// each message clears.
     pub fn encode_message(&mut self, out: &mut Vec<u8>, kind: MessageKind, payload: &[u8]) {
         if payload.len() < self.threshold_bytes {
             return encode_message(out, kind, payload);

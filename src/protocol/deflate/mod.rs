@@ -1,9 +1,9 @@
 //! permessage-deflate (RFC 7692), the server's side, without I/O.
 //!
-//! [`negotiate`] chooses from what a client's handshake offers; a [`Deflater`] compresses what goes out, an [`Inflater`]
-//! what comes in. Nobody's context is taken over from message to message, in either direction: a compressed frame is
-//! the same for every member, and one deflater and one inflater serve all connections of a thread. Frames are
-//! [`frame`](super::frame)'s business.
+//! [`negotiate`] chooses from what a client's handshake offers; a [`Deflater`] compresses what goes out, an
+//! [`Inflater`] reads what comes in. Nobody's context is taken over from message to message, in either direction: a
+//! compressed frame is the same for every member, and one deflater and one inflater serve all connections of a thread.
+//! Frames are [`frame`](super::frame)'s business.
 
 mod deflater;
 mod inflater;
@@ -16,8 +16,8 @@ pub use deflater::{Compression, Deflater, Level};
 pub use inflater::Inflater;
 pub use offers::{Agreed, negotiate};
 
-/// What a compressed message is without, and is inflated with: the end of an empty stored block, with which a sync flush
-/// ends (RFC 7692 §7.2.1).
+/// What a compressed message is without, and is inflated with: the end of an empty stored block, with which a sync
+/// flush ends (RFC 7692 §7.2.1).
 const FLUSH_TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// Buffers that are used again keep at most this much memory from message to message, bytes.

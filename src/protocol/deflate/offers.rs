@@ -8,8 +8,8 @@ use crate::protocol::frame::Coding;
 /// What server and client have agreed on. That no context is taken over, in either direction, is always part of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Agreed {
-    /// What the client gets: compressed frames, the same for everybody; or plain ones, because its window is smaller than
-    /// the one that those are compressed with. It may send compressed messages in either case.
+    /// What the client gets: compressed frames, the same for everybody; or plain ones, because its window is smaller
+    /// than the one that those are compressed with. It may send compressed messages in either case.
     pub outgoing: Coding,
     /// The offer's limit to the server's window, as the answer repeats or lowers it. `None`: there was none.
     server_window_bits: Option<WindowBits>,
@@ -31,8 +31,8 @@ impl Agreed {
 /// Chooses from the offers in the values of a request's `Sec-WebSocket-Extensions` fields: the first that takes frames
 /// compressed with the window `shared`, else the first that takes smaller windows only. `None`: no compression.
 ///
-/// A client's limit to its own window needs no answer: any window is inflated. What RFC 7692 does not know (a parameter,
-/// a value, a parameter twice) declines the offer it stands in, and so does a server's window of 8 bits, which zlib does
+/// A client's limit to its own window needs no answer: any window is inflated. What RFC 7692 does not know (a parameter
+/// or a value, a parameter twice) declines the offer it stands in; so does a server's window of 8 bits, which zlib does
 /// not have. A field that breaks the grammar offers nothing. O(bytes of the values).
 #[must_use]
 pub fn negotiate<'v>(values: impl IntoIterator<Item = &'v str>, shared: WindowBits) -> Option<Agreed> {

@@ -3,8 +3,8 @@
 //! [`decode`] turns bytes of a client into calls of a [`Sink`]; the `encode_…` functions append frames to a buffer. A
 //! frame that lies wholly in what was read is decoded where it lies; only what a read has cut is kept, in an
 //! [`Unfinished`]. Of extensions, only the frames of permessage-deflate are known: a sink that says so is handed
-//! compressed messages as they came ([`deflate`](super::deflate) inflates them); else a reserved bit is an error. Pacing,
-//! deadlines and the answer to a ping or a close frame are the caller's.
+//! compressed messages as they came ([`deflate`](super::deflate) inflates them); else a reserved bit is an error.
+//! Pacing, deadlines and the answer to a ping or a close frame are the caller's.
 
 mod close;
 mod decode;
@@ -23,8 +23,8 @@ use std::ops::ControlFlow;
 pub use close::{CLOSE_REASON_BYTES_MAX, CloseCode};
 pub use decode::decode;
 pub use encode::{
-    HEADER_BYTES_MAX, encode_close, encode_deflated, encode_message, encode_message_parts, encode_ping, encode_pong,
-    encoded_len, parts,
+    HEADER_BYTES_MAX, coding, encode_close, encode_deflated, encode_message, encode_message_parts, encode_ping,
+    encode_pong, encoded_len, parts,
 };
 pub use error::ProtocolError;
 pub use unfinished::Unfinished;

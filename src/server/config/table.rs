@@ -10,7 +10,7 @@ use shardcast::engine::settings::{
 use super::kinds::{Bytes, Choice, Count, Describe, Kind, OrWord, Time, words};
 use super::raw::{Raw, Refused};
 use super::texts::{Addresses, Key, LogFilter, Origins, RoomNames};
-use super::{Config, Handshake, LogFormat, LogSettings, docs};
+use super::{ApiSettings, Config, Handshake, LogFormat, LogSettings, docs};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -107,7 +107,7 @@ const fn word_or<K>(word: &'static str, kind: K) -> OrWord<K> {
 
 // section  struct  place in Config { field: kind and bounds }
 settings! {
-    "" Config () besides [log, handshake, engine] {
+    "" Config () besides [api, log, handshake, engine] {
         listen: Addresses,
         drain: time(Duration::ZERO, DAY),
         allowed_origins: Origins,
@@ -117,6 +117,13 @@ settings! {
     "" Settings (engine) besides [limits, heartbeat, sessions, deflate, room, rooms] {
         shards: word_or("cores", count(1, SHARDS_MAX as u64)),
         pinning: words!(Pinning { "cores" => Cores, "off" => Off }),
+    }
+    "api" ApiSettings (api) {
+        request_bytes_max: bytes(KIB, GIB),
+        channels_max: count(1, 1 << 20),
+        commands_max: count(1, 1 << 20),
+        idempotency_time_max: time(SECOND, DAY),
+        idempotency_keys_max: count(1, 1 << 24),
     }
     "log" LogSettings (log) {
         level: LogFilter,

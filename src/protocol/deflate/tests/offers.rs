@@ -96,7 +96,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn any_text(value in "\\PC{0,60}", nearly in "(permessage-deflate|;|,|=| |\"|\\\\|server_max_window_bits|9|1){0,20}") {
+    fn any_text(
+        value in "\\PC{0,60}",
+        nearly in "(permessage-deflate|;|,|=| |\"|\\\\|server_max_window_bits|9|1){0,20}",
+    ) {
         for value in [value, nearly] {
             if let Some((outgoing, limit)) = agreed(&[&value], 12) {
                 prop_assert!(limit.is_none_or(|limit| (9..=12).contains(&limit)));
