@@ -61,6 +61,7 @@ impl Answered {
     pub(crate) fn len_bytes(&self) -> usize {
         let records = match &self.answer {
             Answer::History(Some(history)) => history.records.iter().map(|record| record.payload.len() + 128).sum(),
+            Answer::Presence(Some(members)) => members.iter().map(Present::len_bytes).sum(),
             _ => 0,
         };
         size_of::<Self>() + records

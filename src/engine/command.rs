@@ -17,7 +17,7 @@ use super::home::Held;
 use super::metrics::Snapshot;
 use super::newer::Newer;
 use super::position::{Epoch, Start};
-use super::session::{Act, SessionTerms, Target};
+use super::session::{Act, Identity, SessionTerms, Target};
 use super::settings::Echo;
 use super::users::UserHashes;
 use crate::protocol::deflate::Agreed;
@@ -68,7 +68,7 @@ pub(crate) struct Join<S> {
 #[derive(Debug)]
 pub(crate) enum Role {
     /// Of one room, counted as its member already: [`super::directory::Directory::join`].
-    Member { room: Arc<Room>, encoding: Encoding, start: Start, echo: Echo },
+    Member { room: Arc<Room>, encoding: Encoding, start: Start, echo: Echo, identity: Identity },
     /// Of as many rooms as it says.
     Session(SessionTerms),
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::admission::Permit;
 use super::membership::Close;
+use super::presence::Attendee;
 use super::session::Session;
 use super::socket::Socket;
 use super::window::Publisher;
@@ -111,6 +112,8 @@ pub(crate) struct Extra {
     /// Messages that it may publish now, if its rate is bounded: see [`super::inbound`].
     pub(crate) allowance: Option<Allowance>,
     pub(crate) session: Option<Box<Session>>,
+    /// Who a member is, if it has a name and its room wants to know.
+    pub(crate) attendee: Option<Box<Attendee>>,
 }
 
 /// A token bucket of one second's messages.
@@ -130,6 +133,7 @@ impl Extra {
             && self.ending.is_none()
             && self.allowance.is_none()
             && self.session.is_none()
+            && self.attendee.is_none()
     }
 }
 

@@ -3,9 +3,13 @@
 //! Members that get the same bytes share a window: on a shard, a room is as many [`LocalRoom`](super::ring::LocalRoom)s
 //! as there are feeds in use. A publication is encoded once per feed and node, by the room's home.
 
+use std::time::Duration;
+
 use super::compressor::Compressor;
 use super::position::{Began, Epoch, Position};
-use crate::protocol::centrifuge::publication::PublicationView;
+use super::presence::Way;
+use super::settings::{LagPolicy, Presence, RoomSettings};
+use crate::protocol::centrifuge::publication::{ClientInfo, PublicationView};
 use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::event_stream::{self, Begin};
 use crate::protocol::frame::{self, Coding, MessageKind};
@@ -35,6 +39,8 @@ pub enum Encoding {
 pub(crate) enum Content {
     /// Its publications.
     Publications,
+    /// Who comes and goes: for sessions.
+    Presence,
 }
 
 /// See the module.
@@ -93,6 +99,16 @@ impl Encoding {
         }
     }
 
+    /// Appends a push of the centrifuge protocol as one frame.
+    fn encode_push(self, out: &mut Vec<u8>, push: &[u8]) {
+        match self {
+            Self::Centrifuge => frame::encode_message(out, MessageKind::Text, push),
+            Self::CentrifugeEvents => stream::event_chunk(out, push),
+            Self::CentrifugeLines => stream::lines_chunk(out, push),
+            Self::Raw | Self::V1 | Self::EventStream => {}
+        }
+    }
+
     /// Whether those who get it are in many rooms at once, each with its subscription: see [`super::session`].
     #[inline]
     pub(crate) const fn is_multiplexed(self) -> bool {
@@ -113,7 +129,24 @@ impl Encoding {
     }
 }
 
+/// Moves are gathered for so long: who comes and goes may be told a little later, and with others.
+const MOVES_COALESCE: Duration = Duration::from_millis(100);
+
 impl Feed {
+    /// How a room behaves towards those who have this feed: of moves nothing is kept, and nothing is owed.
+    pub(crate) fn settings(self, room: &RoomSettings) -> RoomSettings {
+        match self.content {
+            Content::Publications => room.clone(),
+            Content::Presence => RoomSettings {
+                lag: LagPolicy::Skip,
+                coalesce: room.coalesce.max(MOVES_COALESCE),
+                history_count_max: 0,
+                presence: Presence::Off,
+                ..room.clone()
+            },
+        }
+    }
+
     pub(crate) const fn publications(encoding: Encoding, coding: Coding) -> Self {
         Self { encoding, content: Content::Publications, coding }
     }
@@ -136,13 +169,20 @@ impl Feed {
                 let position = Position { epoch, offset }.to_string();
                 event_stream::publication(out, &position, kind, payload);
             }
-            Encoding::Centrifuge => {
-                let push = publication.push();
-                frame::encode_message(out, MessageKind::Text, &push);
+            Encoding::Centrifuge | Encoding::CentrifugeEvents | Encoding::CentrifugeLines => {
+                self.encoding.encode_push(out, &publication.push());
             }
-            Encoding::CentrifugeEvents => stream::event_chunk(out, &publication.push()),
-            Encoding::CentrifugeLines => stream::lines_chunk(out, &publication.push()),
         }
+    }
+
+    /// Appends that somebody came into a room or left it, as one frame; nothing if the encoding has no words for that.
+    pub(crate) fn encode_move(self, out: &mut Vec<u8>, room: &str, way: Way, info: &ClientInfo<'_>) {
+        let mut push = Vec::with_capacity(192);
+        match way {
+            Way::In => push::join(&mut push, room, info),
+            Way::Out => push::leave(&mut push, room, info),
+        }
+        self.encoding.encode_push(out, &push);
     }
 }
 

@@ -28,7 +28,7 @@ use super::outbox::Outbox;
 use super::position::Start;
 use super::presence::{PresenceStats, Present};
 use super::room::RoomName;
-use super::session::{Act, SessionKey, SessionTerms, Target};
+use super::session::{Act, Identity, SessionKey, SessionTerms, Target};
 use super::settings::{Echo, SHARDS_MAX, Settings};
 use super::shard::{Parts, Shard};
 use super::thread;
@@ -165,13 +165,15 @@ pub struct Membership {
     pub start: Start,
     /// Whether its own messages come back to it.
     pub echo: Echo,
+    /// Whose it is. Anonymous ones are counted, but not listed among those who are present.
+    pub identity: Identity,
 }
 
 impl Membership {
-    /// A raw member, live.
+    /// A raw member, live and anonymous.
     #[must_use]
-    pub const fn raw(room: RoomName) -> Self {
-        Self { room, encoding: Encoding::Raw, start: Start::Live, echo: Echo::On }
+    pub fn raw(room: RoomName) -> Self {
+        Self { room, encoding: Encoding::Raw, start: Start::Live, echo: Echo::On, identity: Identity::default() }
     }
 }
 
@@ -225,9 +227,9 @@ impl Shared {
     /// What a connection is on its shard: a member is counted as one from here on.
     pub(super) fn role(&self, purpose: Purpose) -> Result<Role, RoomsFull> {
         match purpose {
-            Purpose::Member(Membership { room, encoding, start, echo }) => {
+            Purpose::Member(Membership { room, encoding, start, echo, identity }) => {
                 let room = self.directory.join(&room)?;
-                Ok(Role::Member { room, encoding, start, echo })
+                Ok(Role::Member { room, encoding, start, echo, identity })
             }
             Purpose::Session(terms) => Ok(Role::Session(terms)),
         }
@@ -510,25 +512,25 @@ impl Engine {
         Ok(count)
     }
 
-    /// Who is in `room`; `None` if it keeps no presence or is not there.
+    /// Who is in `room`, as far as they are listed; `None` if it keeps no presence.
     ///
     /// # Errors
     /// The engine has ended.
     pub async fn presence(&self, room: &RoomName) -> Result<Option<Vec<Present>>, Ended> {
         match self.ask(room, Ask::Presence).await? {
-            Some(Answer::Presence(members)) => Ok(members),
-            _ => Ok(None),
+            Some(Answer::Presence(Some(members))) => Ok(Some(members)),
+            _ => Ok(self.shared.settings.for_room(room.as_str()).has_presence().then(Vec::new)),
         }
     }
 
-    /// How many are in `room`; `None` if it keeps no presence or is not there.
+    /// How many are in `room`, all of them; `None` if it keeps no presence: [`Engine::members`] knows even then.
     ///
     /// # Errors
     /// The engine has ended.
     pub async fn presence_stats(&self, room: &RoomName) -> Result<Option<PresenceStats>, Ended> {
         match self.ask(room, Ask::PresenceStats).await? {
-            Some(Answer::PresenceStats(stats)) => Ok(stats),
-            _ => Ok(None),
+            Some(Answer::PresenceStats(Some(stats))) => Ok(Some(stats)),
+            _ => Ok(self.shared.settings.for_room(room.as_str()).has_presence().then(PresenceStats::default)),
         }
     }
 

@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use super::asking::{Answer, Answered, Ask, Question};
+use super::attendance::EventCounts;
 use super::clock::{Nanos, Unix};
 use super::command::{Keeping, Published};
 use super::compressor::Compressor;
@@ -24,6 +25,8 @@ use super::feed::{Content, Encodable, Encoding, Feed};
 use super::history::{self, History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
+use super::presence::Move;
+use super::roll::Roll;
 use super::settings::RoomSettings;
 #[cfg(test)]
 use super::simulation::Planted;
@@ -64,6 +67,10 @@ pub(crate) enum ToShard {
     Entered(Box<Entered>),
     /// To the home: nobody on this shard gets this feed of the room any more.
     Leave { room_id: u64, feed: Feed, shard: usize },
+    /// To the home: members came and went.
+    Attend(Vec<Move>),
+    /// To the home: a question about those members, behind their moves.
+    Asked(Question),
     /// To the shard: what was published during one turn, feed by feed.
     Deliver(Vec<Chunk>),
     /// To the shard: of this room, nothing in front of this offset is kept any more.
@@ -140,6 +147,7 @@ impl ToShard {
             Self::Deliver(chunks) => chunks.iter().map(chunk).sum(),
             Self::Entered(entered) => size_of::<Entered>() + entered.kept.as_ref().map_or(0, chunk),
             Self::Answered(answered) => answered.len_bytes(),
+            Self::Attend(moves) => size_of_val(&**moves),
             _ => size_of::<Self>(),
         }
     }
@@ -187,9 +195,9 @@ impl Payload<'_> {
 /// The rooms whose home this shard is. A room is here while a shard has members of it, or it keeps something.
 #[derive(Debug)]
 pub(crate) struct Homes {
-    rooms: FxHashMap<u64, HomeRoom>,
-    /// Rooms with publications that have not gone out.
-    unsent: Vec<u64>,
+    pub(super) rooms: FxHashMap<u64, HomeRoom>,
+    /// Rooms with something that has not gone out.
+    pub(super) unsent: Vec<u64>,
     directory: Arc<Directory>,
     unix: Unix,
     next_epoch: u64,
@@ -200,32 +208,37 @@ pub(crate) struct Homes {
     kept_bytes: usize,
     kept_bytes_max: usize,
     compressor: Compressor,
+    /// Rooms that hold leaves back, each once: when to look at them.
+    pub(super) leaves: BinaryHeap<Reverse<(Nanos, u64)>>,
+    pub(super) events: EventCounts,
     #[cfg(test)]
     pub(crate) planted: Planted,
 }
 
 #[derive(Debug)]
-struct HomeRoom {
-    room: Arc<Room>,
+pub(super) struct HomeRoom {
+    pub(super) room: Arc<Room>,
     epoch: Epoch,
     /// Offset of the newest publication; 0: none yet.
     offset: u64,
-    /// Publications of this turn.
-    unsent: u64,
-    feeds: Vec<HomeFeed>,
+    /// Publications of this turn, and moves that are told.
+    pub(super) unsent: u64,
+    pub(super) feeds: Vec<HomeFeed>,
     /// `None`: the room has no history.
     kept: Option<Box<Kept>>,
+    /// `None`: the room keeps no presence.
+    pub(super) roll: Option<Box<Roll>>,
     /// `None`: nobody waits for what is published next.
     waiting: Option<Box<Waiting>>,
 }
 
 /// Those who get the same bytes, and the bytes of this turn.
 #[derive(Debug)]
-struct HomeFeed {
-    feed: Feed,
+pub(super) struct HomeFeed {
+    pub(super) feed: Feed,
     shards: Vec<Entrant>,
-    frames: Vec<u8>,
-    entries: Vec<Entry>,
+    pub(super) frames: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// A room's past.
@@ -256,6 +269,8 @@ impl Homes {
             kept_bytes: 0,
             kept_bytes_max,
             compressor,
+            leaves: BinaryHeap::new(),
+            events: EventCounts::default(),
             #[cfg(test)]
             planted: Planted::Nothing,
         }
@@ -382,7 +397,8 @@ impl Homes {
         let kept_from = room.kept_from();
         self.flush_room(id, outbox);
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        for entrant in room.feeds.iter().flat_map(|feed| &feed.shards) {
+        let of_publications = |feed: &&HomeFeed| feed.feed.content == Content::Publications;
+        for entrant in room.feeds.iter().filter(of_publications).flat_map(|feed| &feed.shards) {
             outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
         }
     }
@@ -412,8 +428,8 @@ impl Homes {
         match ask {
             Ask::Published => Answer::Published,
             Ask::History(query) => Answer::History(self.history(room_id, &query)),
-            Ask::Presence => Answer::Presence(None),
-            Ask::PresenceStats => Answer::PresenceStats(None),
+            Ask::Presence => Answer::Presence(self.presence(room_id)),
+            Ask::PresenceStats => Answer::PresenceStats(self.presence_stats(room_id)),
             Ask::Forget => {
                 self.forget(room_id, outbox);
                 Answer::Forgotten
@@ -452,7 +468,7 @@ impl Homes {
         let shards = &mut home.feeds[index].shards;
         debug_assert!(shards.iter().all(|other| other.shard != member.shard), "a shard enters a feed once");
         shards.push(member);
-        let position = home.position();
+        let position = Position { epoch: home.epoch, offset: home.newest_of(member.feed.content) };
         let kept = self.rooms.get(&room_id).and_then(|home| home.encode_kept(member, &mut self.compressor));
         let entered = Entered { member, room_id, position, kept };
         outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
@@ -491,7 +507,12 @@ impl Homes {
         };
         if self.rooms.get(&room_id).is_some_and(unused) {
             let held = |room: &HomeRoom| room.kept.as_ref().is_some_and(|kept| kept.held);
-            if let Some(room) = self.rooms.remove(&room_id).filter(held) {
+            let removed = self.rooms.remove(&room_id);
+            debug_assert!(
+                removed.as_ref().and_then(|room| room.roll.as_ref()).is_none_or(|roll| roll.is_empty()),
+                "who leaves is noted before the last shard leaves"
+            );
+            if let Some(room) = removed.filter(held) {
                 self.directory.release(&room.room);
             }
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
@@ -509,15 +530,20 @@ impl Homes {
 
     fn flush_room(&mut self, room_id: u64, outbox: &mut Outbox) {
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
-        let count = std::mem::take(&mut home.unsent);
-        if count == 0 {
+        if std::mem::take(&mut home.unsent) == 0 {
             return;
         }
-        let (first_offset, kept_from) = (home.offset + 1 - count, home.kept_from());
-        for HomeFeed { shards, frames, entries, .. } in &mut home.feeds {
+        let bounds = |content| (home.newest_of(content), home.kept_from_of(content));
+        let (publications, presence) = (bounds(Content::Publications), bounds(Content::Presence));
+        for HomeFeed { feed, shards, frames, entries } in &mut home.feeds {
             if entries.is_empty() {
                 continue;
             }
+            let (newest, kept_from) = match feed.content {
+                Content::Publications => publications,
+                Content::Presence => presence,
+            };
+            let first_offset = newest + 1 - entries.len() as u64;
             let frames = Bytes::from(std::mem::take(frames));
             let shared: Arc<[Entry]> = entries.as_slice().into();
             entries.clear();
@@ -566,7 +592,24 @@ impl HomeRoom {
     fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings, held: bool) -> Self {
         let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, waiting: None }
+        let roll = Roll::new(settings).map(Box::new);
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll, waiting: None }
+    }
+
+    /// Offset of the newest of what a feed with this content has.
+    fn newest_of(&self, content: Content) -> u64 {
+        match content {
+            Content::Publications => self.offset,
+            Content::Presence => self.roll.as_ref().map_or(0, |roll| roll.offset()),
+        }
+    }
+
+    /// Offset of the oldest that is kept of what a feed with this content has.
+    fn kept_from_of(&self, content: Content) -> u64 {
+        match content {
+            Content::Publications => self.kept_from(),
+            Content::Presence => NOTHING_KEPT,
+        }
     }
 
     const fn position(&self) -> Position {

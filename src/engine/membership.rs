@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::admission::Permit;
 use super::command::{Join, Role};
@@ -12,6 +13,7 @@ use super::feed::Feed;
 use super::home::{Entered, Entrant, ToShard};
 use super::metrics::Counter;
 use super::position::{Began, Position};
+use super::presence::{Attendee, Way};
 use super::ring::{Joining, LocalRoom, Warmth};
 use super::session::{Session, SessionTerms, Transport};
 use super::settings::Echo;
@@ -68,8 +70,8 @@ impl<S: Socket> Shard<S> {
             }
             return;
         }
-        let (room, encoding, start, echo) = match role {
-            Role::Member { room, encoding, start, echo } => (room, encoding, start, echo),
+        let (room, encoding, start, echo, identity) = match role {
+            Role::Member { room, encoding, start, echo, identity } => (room, encoding, start, echo, identity),
             Role::Session(terms) => {
                 let opening = Opening { socket, permit, greeting, unread, deflate };
                 return self.open_session(opening, terms, joined);
@@ -97,6 +99,9 @@ impl<S: Socket> Shard<S> {
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         if echo == Echo::Off || local.settings.echo == Echo::Off {
             connection.flags.set(Flags::NO_ECHO);
+        }
+        if local.settings.has_presence() && !identity.user.is_empty() {
+            connection.extra().attendee = Some(Box::new(Attendee { client: Uuid::new_v4(), identity }));
         }
         if !(greeting.is_empty() && unread.is_empty()) {
             let extra = connection.extra();
@@ -187,7 +192,7 @@ impl<S: Socket> Shard<S> {
         if let Some(number) = self.room_numbers.get(&(room.id, feed)) {
             return *number;
         }
-        let settings = room.settings(&self.settings).clone();
+        let settings = feed.settings(room.settings(&self.settings));
         self.next_stay = self.next_stay.wrapping_add(1);
         let number = self.rooms.insert(LocalRoom::new(Arc::clone(room), feed, settings, self.next_stay));
         self.room_numbers.insert((room.id, feed), number);
@@ -246,6 +251,8 @@ impl<S: Socket> Shard<S> {
         }
         connection.state = State::Open;
         self.counts.add(Counter::Opened, 1);
+        self.member_moved(number, Way::In);
+        let Some(connection) = self.connections.get_mut(number) else { return };
         if let Some(joined) = joined {
             // Whoever waited may have gone; the connection is a member all the same.
             joined.send(()).ok();
@@ -288,6 +295,10 @@ impl<S: Socket> Shard<S> {
             return self.close_session(number, close);
         }
         let was = connection.state;
+        if was == State::Open {
+            self.member_moved(number, Way::Out);
+        }
+        let Some(connection) = self.connections.get_mut(number) else { return };
         connection.state = State::Closing;
         let (room_number, place) = (connection.room, connection.place);
         #[cfg(test)]
@@ -311,6 +322,7 @@ impl<S: Socket> Shard<S> {
         let is_stream = connection.flags.has(Flags::STREAM);
         let extra = connection.extra();
         (extra.unread, extra.pong, extra.allowance, extra.ending) = (Vec::new(), None, None, None);
+        extra.attendee = None;
         if was == State::Joining {
             // It has not even had the answer to its handshake: there is no WebSocket to close.
             extra.direct = Vec::new();
@@ -326,16 +338,22 @@ impl<S: Socket> Shard<S> {
 
     /// Forgets a connection whose stream is gone, or is to be aborted.
     pub(crate) fn gone(&mut self, number: u32, counter: Counter) {
+        if self.connections.get(number).is_some_and(|it| it.state == State::Open) {
+            self.member_moved(number, Way::Out);
+        }
+        if let Some(session) = self.session(number) {
+            // Nothing is carried to where nobody is.
+            session.forget_partial();
+            for subscription in session.subscriptions.clone() {
+                self.remove_subscription(subscription);
+            }
+        }
         let Some(connection) = self.connections.remove(number) else { return };
         if self.connections.len() == 0 {
             self.wheel.clear();
         }
         if let Some(unfinished) = connection.extra.as_ref().and_then(|extra| extra.unfinished.as_ref()) {
             self.unfinished_left += unfinished.held_bytes();
-        }
-        let session = connection.extra.as_ref().and_then(|extra| extra.session.as_deref());
-        for subscription in session.map(|session| session.subscriptions.clone()).unwrap_or_default() {
-            self.remove_subscription(subscription);
         }
         if connection.state != State::Closing {
             let ending = connection.extra.as_ref().and_then(|extra| extra.ending.as_ref());
@@ -349,7 +367,11 @@ impl<S: Socket> Shard<S> {
     /// One member less; the last one takes the room with it. `place`: `None` if it was still joining.
     pub(crate) fn leave_room(&mut self, number: u32, place: Option<u32>) {
         let Some(room) = self.rooms.get_mut(number) else { return };
-        self.directory.leave(&room.room);
+        if room.tells_moves() {
+            self.directory.release(&room.room);
+        } else {
+            self.directory.leave(&room.room);
+        }
         if let Some(place) = place {
             room.remove(place);
         }

@@ -56,6 +56,10 @@ counters! {
     Recovered => "resumes_total", "outcome=\"recovered\"";
     /// Members that wanted to resume from a position that is not there any more.
     NotRecovered => "resumes_total", "outcome=\"lost\"";
+    /// Joins and leaves that were told (counted at the room's home, once each).
+    PresenceEvents => "presence_events_total", "";
+    /// Joins and leaves that were not told, because a room tells only so many (counted at the room's home).
+    PresenceEventsDropped => "presence_events_dropped_total", "";
     /// Publications that got an offset (counted at the room's home).
     Publications => "publications_total", "";
     /// Publications whose room had nobody to get them.

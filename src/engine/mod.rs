@@ -9,6 +9,7 @@
 //! inbound                      a socket's bytes → publications
 //! session                      a connection in many rooms
 //! home · outbox                a room's order; one entry per shard and turn
+//! attendance · roll            who comes and goes; who is there
 //! window · ring · lap          a room on a shard: its bytes, its members, whose turn it is
 //! fanout · connection          the hot loop; one send per member
 //! socket · thread              the kernel
@@ -20,6 +21,7 @@ pub mod settings;
 mod admission;
 mod ahead;
 mod asking;
+mod attendance;
 mod clock;
 mod command;
 mod compressor;
@@ -46,6 +48,7 @@ mod outbox;
 mod position;
 mod presence;
 mod ring;
+mod roll;
 mod session;
 mod shard;
 #[cfg(test)]

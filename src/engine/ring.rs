@@ -117,6 +117,13 @@ pub(crate) struct Joining {
     pub(crate) joined: Option<oneshot::Sender<()>>,
 }
 
+impl Joining {
+    /// A session's subscription to who comes and goes.
+    pub(crate) const fn listener(number: u32, serial: u32) -> Self {
+        Self { number, serial, start: Start::Live, joined: None }
+    }
+}
+
 impl LocalRoom {
     pub(crate) fn new(room: Arc<Room>, feed: Feed, settings: RoomSettings, stay: u32) -> Self {
         Self {

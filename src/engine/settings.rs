@@ -147,6 +147,17 @@ pub struct RoomSettings {
     pub history_age_max: Duration,
     /// What a session that comes back gets of a room that keeps publications.
     pub recovery: Recovery,
+    /// Whether others may ask who is in the room. How many there are is known in any case.
+    pub presence: Presence,
+    /// Whether members that ask for it are told who comes and goes: users, not their connections.
+    pub presence_events: PresenceEvents,
+    /// Connections that are listed, with their users. More are counted only.
+    pub presence_members_max: u32,
+    /// Joins and leaves per second that a room tells its members. More are counted and not told: a member that wants
+    /// to know asks.
+    pub presence_events_per_second_max: u32,
+    /// A user who comes back within this time has not been away: neither the leave nor the join is told.
+    pub presence_leave_grace: Duration,
 }
 
 /// Settings for all rooms whose name matches a pattern.
@@ -166,6 +177,26 @@ pub enum Recovery {
     Stream,
     /// The newest publication, if it has not seen that (prices); whoever comes for the first time gets it as well.
     Cache,
+}
+
+/// Whether others may ask who is in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// Nobody is told, error 108.
+    #[default]
+    Off,
+    /// Sessions, and raw members that have a name, are listed.
+    Members,
+}
+
+/// Whether members that ask for it are told who comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PresenceEvents {
+    /// They are not.
+    #[default]
+    Off,
+    /// A join when a user's first connection comes, a leave when the last has gone.
+    On,
 }
 
 /// What happens to a member whose cursor falls behind the room's window.
@@ -289,6 +320,11 @@ impl Default for RoomSettings {
             history_bytes_max: 1 << 20,
             history_age_max: Duration::from_secs(5 * 60),
             recovery: Recovery::Stream,
+            presence: Presence::Off,
+            presence_events: PresenceEvents::Off,
+            presence_members_max: 1_000,
+            presence_events_per_second_max: 50,
+            presence_leave_grace: Duration::from_secs(2),
         }
     }
 }
@@ -298,6 +334,18 @@ impl RoomSettings {
     #[must_use]
     pub const fn has_history(&self) -> bool {
         self.history_count_max > 0
+    }
+
+    /// Whether the room knows who is in it.
+    #[must_use]
+    pub const fn has_presence(&self) -> bool {
+        matches!(self.presence, Presence::Members)
+    }
+
+    /// Whether members can be told who comes and goes.
+    #[must_use]
+    pub const fn has_presence_events(&self) -> bool {
+        self.has_presence() && matches!(self.presence_events, PresenceEvents::On)
     }
 }
 

@@ -330,6 +330,7 @@ impl<S: Socket> Shard<S> {
             self.take(message);
             self.homes.flush(&mut self.outbox);
         }
+        self.count_events();
         self.outbox.flush();
     }
 
@@ -342,6 +343,8 @@ impl<S: Socket> Shard<S> {
             ToShard::Entered(entered) => self.entered(*entered),
             ToShard::Forget { number, room_id, kept_from } => self.forget(number, room_id, kept_from),
             ToShard::Answered(answered) => self.answered(*answered),
+            ToShard::Attend(moves) => self.homes.attend(moves, self.now),
+            ToShard::Asked(question) => self.homes.asked(question, &mut self.outbox),
             ToShard::Deliver(chunks) => {
                 for chunk in &chunks {
                     self.deliver(chunk);
@@ -368,8 +371,8 @@ impl<S: Socket> Shard<S> {
         let unthrottled = self.throttled.peek().map(|Reverse((at, _))| *at);
         let closes = self.draining.as_ref().and_then(|draining| draining.next_close(self.now));
         let ticked = (self.connections.len() > 0 || !self.warm.is_empty()).then(|| self.wheel.next_tick());
-        let expires = self.homes.next_expiry();
-        let first = [gathered, unthrottled, closes, ticked, expires].into_iter().flatten().min()?;
+        let (expires, leaves) = (self.homes.next_expiry(), self.homes.next_leave());
+        let first = [gathered, unthrottled, closes, ticked, expires, leaves].into_iter().flatten().min()?;
         Some(first.since(self.now))
     }
 
@@ -414,6 +417,7 @@ impl<S: Socket> Shard<S> {
         self.unthrottle();
         self.heartbeat();
         self.homes.expire(self.now, &mut self.outbox);
+        self.homes.tell_leaves(self.now);
         self.drain();
     }
 }

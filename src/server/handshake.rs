@@ -183,7 +183,7 @@ fn accept(
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (purpose, protocol) = match path.strip_prefix(WS_PREFIX) {
-        Some(room) => member(room, query, &fields)?,
+        Some(room) => member(room, query, &fields, terms.reach)?,
         None => session(query, &fields, terms.reach)?,
     };
     let deflate = terms.deflate.and_then(|window| negotiate(fields.texts("Sec-WebSocket-Extensions"), window));
@@ -191,11 +191,17 @@ fn accept(
 }
 
 /// A member of one room, and the subprotocol that it speaks.
-fn member(room: &str, query: &str, fields: &Fields<'_>) -> Result<(Purpose, Option<&'static str>), Refusal> {
+fn member(
+    room: &str,
+    query: &str,
+    fields: &Fields<'_>,
+    reach: Reach,
+) -> Result<(Purpose, Option<&'static str>), Refusal> {
     let room = room_name(room)?;
     let speaks_v1 = fields.has_token("Sec-WebSocket-Protocol", v1::SUBPROTOCOL)?;
     let (encoding, protocol) = if speaks_v1 { (Encoding::V1, Some(v1::SUBPROTOCOL)) } else { (Encoding::Raw, None) };
-    let membership = Membership { room, encoding, start: query::start(query)?, echo: echo(query)? };
+    let (start, echo, identity) = (query::start(query)?, echo(query)?, identity(query, reach)?);
+    let membership = Membership { room, encoding, start, echo, identity };
     Ok((membership.into(), protocol))
 }
 

@@ -95,7 +95,7 @@ fn room_events(
         Some(id) => Start::After(position(id)),
         None => query::start(query)?,
     };
-    identity(query, reach)?;
+    let identity = identity(query, reach)?;
     if door.is_draining() {
         // Anything but a stream would end the browser's efforts: after this one it comes back.
         let retry = chunk::body(event_stream::RETRY).unwrap_or_default();
@@ -103,7 +103,7 @@ fn room_events(
     }
     let mut head = Vec::new();
     chunk::response_head(&mut head, CONTENT_TYPE, page.origin());
-    let membership = Membership { room, encoding: Encoding::EventStream, start, echo: Echo::On };
+    let membership = Membership { room, encoding: Encoding::EventStream, start, echo: Echo::On, identity };
     Ok(Outcome::Stream(Stream { purpose: membership.into(), head }))
 }
 

@@ -6,7 +6,7 @@ use super::super::asking::{Answer, Answered, Ask, Asker, Question};
 use super::super::command::Keeping;
 use super::super::connection::Flags;
 use super::super::history::{History, HistoryQuery, Order, Record};
-use super::super::home::{Message, Payload};
+use super::super::home::{Message, Payload, ToShard};
 use super::super::inbound::{is_used_up, refilled};
 use super::super::metrics::Counter;
 use super::super::outbox::Stamp;
@@ -185,7 +185,10 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.connections.get(number) else { return };
         let asker = Asker { shard: self.own_number, number, serial: connection.serial, command };
         let question = Question { room_id, asker, ask };
-        if home == self.own_number {
+        if matches!(ask, Ask::Presence | Ask::PresenceStats) {
+            // Behind the moves of this shard's members: whoever asks finds itself.
+            self.outbox.deliver(home, ToShard::Asked(question));
+        } else if home == self.own_number {
             self.homes.asked(question, &mut self.outbox);
         } else {
             self.outbox.ask(home, question);

@@ -123,6 +123,17 @@ pub(crate) struct Subscription {
     recovers: bool,
     /// Whether it would rather have no subscription than one that misses something.
     rejects_lost: bool,
+    moves: Moves,
+}
+
+/// Whether a subscription's client is told who comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moves {
+    Unasked,
+    /// It will be, from when it is a member, if the room tells.
+    Asked,
+    /// It is, by a subscription of its own, of this number.
+    Heard(u32),
 }
 
 /// Where a subscription is in its life.
@@ -152,6 +163,29 @@ impl Subscription {
     pub(super) fn is_waiting(&self) -> bool {
         self.state == SubscriptionState::Waiting
     }
+
+    /// One to who comes and goes.
+    pub(super) const fn listener(connection: u32, serial: u32, room: u32) -> Self {
+        Self {
+            connection,
+            serial,
+            room,
+            place: 0,
+            cursor: 0,
+            command: 0,
+            start: Start::Live,
+            state: SubscriptionState::Joining,
+            origin: Origin::Server,
+            recovers: false,
+            rejects_lost: false,
+            moves: Moves::Unasked,
+        }
+    }
+
+    /// It is in its room.
+    pub(super) const fn begin(&mut self, place: u32, cursor: u64) {
+        (self.place, self.cursor, self.state) = (place, cursor, SubscriptionState::Open);
+    }
 }
 
 impl Session {
@@ -170,6 +204,11 @@ impl Session {
             info: None,
             next_ping_s: 0,
         }
+    }
+
+    /// Its socket stands in the middle of nothing any more.
+    pub(super) const fn forget_partial(&mut self) {
+        self.partial = None;
     }
 
     pub(super) const fn is_new(&self) -> bool {

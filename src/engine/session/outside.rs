@@ -12,7 +12,7 @@ use super::super::position::Start;
 use super::super::shard::Shard;
 use super::super::socket::Socket;
 use super::subscribing::Wish;
-use super::{Origin, Phase};
+use super::{Moves, Origin, Phase};
 use crate::protocol::centrifuge::code::Unsubscribe;
 
 /// What a request of a session's client shows: see [`super::Session::token`].
@@ -112,7 +112,8 @@ impl<S: Socket> Shard<S> {
                 }
                 let Ok(room) = self.directory.join(&room.name) else { return };
                 let (origin, start, recovers) = (Origin::Server, *start, *start != Start::Live);
-                self.add_subscription(number, &room, Wish { origin, command: 0, start, recovers, rejects_lost: false });
+                let (rejects_lost, moves) = (false, Moves::Unasked);
+                self.add_subscription(number, &room, Wish { origin, command: 0, start, recovers, rejects_lost, moves });
             }
         }
     }

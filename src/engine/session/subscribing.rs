@@ -7,13 +7,14 @@ use super::super::directory::Room;
 use super::super::feed::Feed;
 use super::super::metrics::Counter;
 use super::super::position::{Began, EpochText, Start};
+use super::super::presence::Way;
 use super::super::ring::{Joining, LocalRoom};
 use super::super::room::RoomName;
 use super::super::settings::Recovery as RecoveryMode;
 use super::super::shard::Shard;
 use super::super::socket::Socket;
 use super::commands::position;
-use super::{Origin, Phase, Session, Subscription, SubscriptionState, Transport};
+use super::{Moves, Origin, Phase, Session, Subscription, SubscriptionState, Transport};
 use crate::protocol::centrifuge::code::{Error, Unsubscribe};
 use crate::protocol::centrifuge::reply::{self, Recovery, SubscribeResult};
 use crate::protocol::centrifuge::stream::{self, StreamKind};
@@ -91,6 +92,7 @@ impl<S: Socket> Shard<S> {
             start: start(asked.recover.as_ref()),
             recovers: asked.recover.is_some(),
             rejects_lost: asked.flags & REJECT_UNRECOVERED != 0,
+            moves: if asked.asked.join_leave { Moves::Asked } else { Moves::Unasked },
         };
         self.add_subscription(number, &room, wish);
         Ok(())
@@ -104,7 +106,8 @@ impl<S: Socket> Shard<S> {
             let Ok(room) = self.directory.join(name) else { continue };
             let had = had.iter().find(|sub| sub.channel == name.as_str()).and_then(|sub| sub.recover.as_ref());
             let (origin, start, recovers) = (Origin::Connect, start(had), had.is_some());
-            let wish = Wish { origin, command: 0, start, recovers, rejects_lost: false };
+            let (rejects_lost, moves) = (false, Moves::Unasked);
+            let wish = Wish { origin, command: 0, start, recovers, rejects_lost, moves };
             left += u32::from(self.add_subscription(number, &room, wish) == Entering::Waits);
         }
         left
@@ -118,7 +121,7 @@ impl<S: Socket> Shard<S> {
 
     /// Puts a session into a room, in which it is counted as a member already.
     pub(super) fn add_subscription(&mut self, number: u32, room: &Arc<Room>, wish: Wish) -> Entering {
-        let Wish { origin, command, start, recovers, rejects_lost } = wish;
+        let Wish { origin, command, start, recovers, rejects_lost, moves } = wish;
         let Some(session) = self.session(number) else { return Entering::Ready };
         let feed = Feed::publications(session.transport.encoding(), session.coding);
         let room_number = self.local_room(room, feed);
@@ -136,6 +139,7 @@ impl<S: Socket> Shard<S> {
             origin,
             recovers,
             rejects_lost,
+            moves,
         });
         if let Some(session) = self.session(number) {
             session.subscriptions.push(subscription);
@@ -158,6 +162,9 @@ impl<S: Socket> Shard<S> {
     /// The room's home knows this shard: the subscription begins, unless it is to begin with others.
     pub(in crate::engine) fn subscribed(&mut self, subscription: u32) {
         let Some(it) = self.subscriptions.get(subscription) else { return };
+        if self.rooms.get(it.room).is_some_and(LocalRoom::tells_moves) {
+            return self.hears(subscription);
+        }
         let (number, command, origin, rejects_lost) = (it.connection, it.command, it.origin, it.rejects_lost);
         if origin == Origin::Connect {
             let Some(session) = self.session(number) else { return };
@@ -191,9 +198,20 @@ impl<S: Socket> Shard<S> {
         }
         let session = self.connections.get_mut(it.connection)?.extra.as_mut()?.session.as_deref_mut()?;
         let room = self.rooms.get_mut(it.room)?;
-        (it.place, _) = room.add(subscription);
         let (cursor, began, offset) = room.find(start_in(room, it));
-        (it.cursor, it.state) = (cursor, SubscriptionState::Open);
+        let recovery = match began {
+            _ if !it.recovers => Recovery::NotAsked,
+            Began::Lost => Recovery::Failed,
+            Began::Live | Began::Recovered => Recovery::Recovered,
+        };
+        let (keeps, epoch) = (room.settings.has_history(), room.position().epoch.text());
+        if recovery == Recovery::Failed && it.rejects_lost {
+            let room = Arc::clone(&room.room);
+            self.count_began(began);
+            return Some(Begun { room, keeps, epoch, offset, recovery, publications: Vec::new() });
+        }
+        let (place, _) = room.add(subscription);
+        it.begin(place, cursor);
         let publications = cut_out(room, it, session.transport, &mut self.inflater);
         if it.cursor != room.window.head() {
             it.state = SubscriptionState::Waiting;
@@ -201,15 +219,26 @@ impl<S: Socket> Shard<S> {
             room.block(subscription, it.cursor);
         }
         self.counts.add(Counter::Subscribed, 1);
-        let recovery = match began {
-            _ if !it.recovers => Recovery::NotAsked,
-            Began::Lost => Recovery::Failed,
-            Began::Live | Began::Recovered => Recovery::Recovered,
-        };
-        let (keeps, epoch) = (room.settings.has_history(), room.position().epoch.text());
         let room = Arc::clone(&room.room);
         self.count_began(began);
+        self.attend(subscription);
         Some(Begun { room, keeps, epoch, offset, recovery, publications })
+    }
+
+    /// A new member's session: it hears of those who come from now on, itself the first.
+    fn attend(&mut self, subscription: u32) {
+        let Some(it) = self.subscriptions.get(subscription) else { return };
+        let (number, room_number, moves) = (it.connection, it.room, it.moves);
+        if moves == Moves::Asked
+            && let Some(local) = self.rooms.get(room_number)
+        {
+            let (room, feed) = (Arc::clone(&local.room), local.feed);
+            let listener = self.listen(number, &room, feed);
+            if let Some(it) = self.subscriptions.get_mut(subscription) {
+                it.moves = listener.map_or(Moves::Unasked, Moves::Heard);
+            }
+        }
+        self.session_moved(room_number, number, Way::In);
     }
 
     pub(super) fn unsubscribe_by_client(&mut self, number: u32, channel: &str) {
@@ -233,6 +262,12 @@ impl<S: Socket> Shard<S> {
     /// frames, the session carries the rest.
     pub(in crate::engine) fn remove_subscription(&mut self, subscription: u32) {
         let Some(it) = self.subscriptions.remove(subscription) else { return };
+        if let Moves::Heard(listener) = it.moves {
+            self.remove_subscription(listener);
+        }
+        if it.state != SubscriptionState::Joining {
+            self.session_moved(it.room, it.connection, Way::Out);
+        }
         if let Some(connection) = self.connections.get_mut(it.connection) {
             if is_partial(connection, subscription)
                 && let Some(room) = self.rooms.get(it.room)
@@ -259,6 +294,7 @@ pub(super) struct Wish {
     pub(super) start: Start,
     pub(super) recovers: bool,
     pub(super) rejects_lost: bool,
+    pub(super) moves: Moves,
 }
 
 /// Whether a new subscription has to wait for its room's home.

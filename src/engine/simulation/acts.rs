@@ -152,7 +152,7 @@ impl World {
         let unread_max = self.random.below(200);
         let join = Join {
             socket: FakeSocket::new(wire),
-            role: Role::Member { room, encoding, start, echo },
+            role: Role::Member { room, encoding, start, echo, identity: crate::engine::session::Identity::default() },
             deflate: None,
             permit: Permit::uncounted(),
             greeting,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shardcast::engine::settings::{
-    ClientPublish, Deflate, DeflateMode, Echo, Heartbeat, LagPolicy, Limits, Pinning, Recovery, RoomSettings,
-    SHARDS_MAX, SessionSettings, Settings,
+    ClientPublish, Deflate, DeflateMode, Echo, Heartbeat, LagPolicy, Limits, Pinning, Presence, PresenceEvents,
+    Recovery, RoomSettings, SHARDS_MAX, SessionSettings, Settings,
 };
 
 use super::kinds::{Bytes, Choice, Count, Describe, Kind, OrWord, Time, words};
@@ -177,5 +177,10 @@ settings! {
         history_bytes_max: bytes(1, GIB * 64),
         history_age_max: time(SECOND, DAY * 365),
         recovery: words!(Recovery { "stream" => Stream, "cache" => Cache }),
+        presence: words!(Presence { "off" => Off, "members" => Members }),
+        presence_events: words!(PresenceEvents { "off" => Off, "on" => On }),
+        presence_members_max: count(1, 100_000),
+        presence_events_per_second_max: count(1, 10_000),
+        presence_leave_grace: time(Duration::ZERO, HOUR),
     }
 }
