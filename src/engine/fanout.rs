@@ -5,9 +5,9 @@
 
 use super::clock::Nanos;
 use super::connection::{Connection, Flags, Sent, State, send};
-use super::home::Chunk;
 use super::membership::{CLOSE_SLOW, Close};
 use super::metrics::{Counter, record};
+use super::post::Chunk;
 use super::ring::{LocalRoom, Queued, Warmth};
 use super::settings::LagPolicy;
 use super::shard::{SLICE_SENDS, Shard};

@@ -122,10 +122,7 @@ impl Encoding {
 
     /// Whether [`Encoding::greet`] can say that what somebody missed is lost.
     pub(crate) const fn tells_lost(self) -> bool {
-        match self {
-            Self::Raw => false,
-            _ => true,
-        }
+        !matches!(self, Self::Raw)
     }
 }
 

@@ -14,25 +14,19 @@ use mio::{Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::admission::{Admission, AdmissionError, Permit};
-use super::asking::{Answer, Ask};
+use super::adoption::{Adoption, Membership, Purpose};
 use super::clock::{Clock, Unix};
 use super::command::{Command, Drain, Drained, Join, Publication, Published, Role};
 use super::directory::{Directory, RoomsFull};
-use super::feed::Encoding;
-use super::history::{History, HistoryQuery};
 use super::home::Held;
 use super::inbox::{Inbox, Sender, inbox};
 use super::joins::Joins;
 use super::metrics::Snapshot;
 use super::outbox::Outbox;
-use super::position::Start;
-use super::presence::{PresenceStats, Present};
 use super::room::RoomName;
-use super::session::{Act, Identity, SessionKey, SessionTerms, Target};
-use super::settings::{Echo, SHARDS_MAX, Settings};
+use super::settings::{SHARDS_MAX, Settings};
 use super::shard::{Parts, Shard};
 use super::thread;
-use crate::protocol::deflate::Agreed;
 use crate::protocol::frame::MessageKind;
 
 type Socket = mio::net::TcpStream;
@@ -44,7 +38,7 @@ pub struct Engine {
 }
 
 pub(super) struct Shared {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     pub(super) directory: Arc<Directory>,
     admission: Arc<Admission>,
     pub(super) shards: Vec<ShardHandle>,
@@ -128,74 +122,6 @@ pub enum PublishError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the engine has ended")]
 pub struct Ended;
-
-/// A connection that the engine is to take for life.
-#[derive(Debug)]
-pub struct Adoption {
-    /// Connected; behind the handshake, or before its answer if there is a `greeting`.
-    pub stream: TcpStream,
-    /// Bytes that were read from the stream behind the handshake.
-    pub unread: Vec<u8>,
-    /// Sent once the connection is a member: the answer to the handshake, unless that was given already.
-    pub greeting: Vec<u8>,
-    /// What its handshake agreed on as to compression: [`negotiate`](crate::protocol::deflate::negotiate), with the
-    /// window of the engine's settings. `None`: nothing.
-    pub deflate: Option<Agreed>,
-    /// What it is to be.
-    pub purpose: Purpose,
-}
-
-/// What a connection is to be.
-#[derive(Clone, Debug)]
-pub enum Purpose {
-    /// A member of one room.
-    Member(Membership),
-    /// Of as many rooms as it says, in the words of the centrifuge protocol.
-    Session(SessionTerms),
-}
-
-/// How a connection is a member of one room.
-#[derive(Clone, Debug)]
-pub struct Membership {
-    /// The room.
-    pub room: RoomName,
-    /// In which form it gets publications.
-    pub encoding: Encoding,
-    /// Where it begins.
-    pub start: Start,
-    /// Whether its own messages come back to it.
-    pub echo: Echo,
-    /// Whose it is. Anonymous ones are counted, but not listed among those who are present.
-    pub identity: Identity,
-}
-
-impl Membership {
-    /// A raw member, live and anonymous.
-    #[must_use]
-    pub fn raw(room: RoomName) -> Self {
-        Self { room, encoding: Encoding::Raw, start: Start::Live, echo: Echo::On, identity: Identity::default() }
-    }
-}
-
-impl From<SessionTerms> for Purpose {
-    fn from(terms: SessionTerms) -> Self {
-        Self::Session(terms)
-    }
-}
-
-impl From<Membership> for Purpose {
-    fn from(membership: Membership) -> Self {
-        Self::Member(membership)
-    }
-}
-
-impl Adoption {
-    /// A stream behind its handshake, of which nothing more has been read.
-    #[must_use]
-    pub fn new(stream: TcpStream, purpose: impl Into<Purpose>) -> Self {
-        Self { stream, unread: Vec::new(), greeting: Vec::new(), deflate: None, purpose: purpose.into() }
-    }
-}
 
 /// What the engine holds, all shards together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,114 +350,6 @@ impl Engine {
         // Nothing is taken back where it fails: the engine has ended, and its directory with it.
         slot.ok_or(PublishError::Ended)?.send(command).map_err(|_| PublishError::Ended)?;
         published.await.map_err(|_| PublishError::Ended)
-    }
-
-    /// Reads a part of what `room` has kept; `None` if it keeps nothing or is not there.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn history(&self, room: &RoomName, query: HistoryQuery) -> Result<Option<History>, Ended> {
-        match self.ask(room, Ask::History(query)).await? {
-            Some(Answer::History(history)) => Ok(history),
-            _ => Ok(None),
-        }
-    }
-
-    /// Lets go of everything that `room` has kept. Its offsets go on.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn forget_history(&self, room: &RoomName) -> Result<(), Ended> {
-        self.ask(room, Ask::Forget).await.map(drop)
-    }
-
-    /// What the home of `room` says; `None` if there is no such room.
-    async fn ask(&self, room: &RoomName, ask: Ask) -> Result<Option<Answer>, Ended> {
-        let Some(room) = self.shared.directory.get(room) else { return Ok(None) };
-        let slot = self.shared.shards[room.home].sender.reserve(0).await.ok_or(Ended)?;
-        let (reply, answer) = oneshot::channel();
-        slot.send(Command::Ask { room, ask, reply }).map_err(|_| Ended)?;
-        answer.await.map(Some).map_err(|_| Ended)
-    }
-
-    /// Does what a session's client says by a request beside its stream. Whether there is such a session.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn emulate(&self, session: &str, message: Bytes) -> Result<bool, Ended> {
-        let Some(SessionKey { shard, number, serial, secret }) = SessionKey::read(session) else { return Ok(false) };
-        let Some(shard) = self.shared.shards.get(shard) else { return Ok(false) };
-        let slot = shard.sender.reserve(message.len()).await.ok_or(Ended)?;
-        let (reply, heard) = oneshot::channel();
-        slot.send(Command::Emulate { number, serial, secret, message, reply }).map_err(|_| Ended)?;
-        heard.await.map_err(|_| Ended)
-    }
-
-    /// Ends sessions with a close code of the protocol; how many. Looks at every connection.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn disconnect(&self, target: Target, code: u16, reason: &str) -> Result<usize, Ended> {
-        self.act(target, Act::Disconnect { code, reason: reason.to_owned() }).await
-    }
-
-    /// Takes sessions out of a room; how many were meant. Looks at every connection.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn unsubscribe(&self, target: Target, room: &RoomName) -> Result<usize, Ended> {
-        let Some(room) = self.shared.directory.get(room) else { return Ok(0) };
-        self.act(target, Act::Unsubscribe { room }).await
-    }
-
-    /// Puts sessions into a room; how many were meant. Looks at every connection.
-    ///
-    /// # Errors
-    /// The engine has ended, or there are too many rooms.
-    pub async fn subscribe(&self, target: Target, room: &RoomName, start: Start) -> Result<usize, JoinError> {
-        let room = self.shared.directory.hold(room)?;
-        let meant = self.act(target, Act::Subscribe { room: Arc::clone(&room), start }).await;
-        self.shared.directory.release(&room);
-        meant.map_err(|_| JoinError::Ended)
-    }
-
-    async fn act(&self, target: Target, act: Act) -> Result<usize, Ended> {
-        let target = Arc::new(target);
-        let mut waiting = Vec::new();
-        for shard in &self.shared.shards {
-            let slot = shard.sender.reserve(0).await.ok_or(Ended)?;
-            let (reply, meant) = oneshot::channel();
-            let command = Command::Act { target: Arc::clone(&target), act: act.clone(), reply };
-            slot.send(command).map_err(|_| Ended)?;
-            waiting.push(meant);
-        }
-        let mut count = 0;
-        for meant in waiting {
-            count += meant.await.map_err(|_| Ended)?;
-        }
-        Ok(count)
-    }
-
-    /// Who is in `room`, as far as they are listed; `None` if it keeps no presence.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn presence(&self, room: &RoomName) -> Result<Option<Vec<Present>>, Ended> {
-        match self.ask(room, Ask::Presence).await? {
-            Some(Answer::Presence(Some(members))) => Ok(Some(members)),
-            _ => Ok(self.shared.settings.for_room(room.as_str()).has_presence().then(Vec::new)),
-        }
-    }
-
-    /// How many are in `room`, all of them; `None` if it keeps no presence: [`Engine::members`] knows even then.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn presence_stats(&self, room: &RoomName) -> Result<Option<PresenceStats>, Ended> {
-        match self.ask(room, Ask::PresenceStats).await? {
-            Some(Answer::PresenceStats(Some(stats))) => Ok(Some(stats)),
-            _ => Ok(self.shared.settings.for_room(room.as_str()).has_presence().then(PresenceStats::default)),
-        }
     }
 
     /// The rooms that there are and their members on all shards. Walks over all rooms, a part at a time.

@@ -31,7 +31,8 @@ pub struct Record {
 /// What to read of a room's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct HistoryQuery {
-    /// Only what came after this position (reversed: in front of it); `None`: from the oldest (reversed: the newest) on.
+    /// Only what came after this position (reversed: in front of it); `None`: from the oldest (reversed: the newest)
+    /// on.
     pub since: Option<Position>,
     /// At most so many publications; 0: only where the room stands.
     pub limit: usize,

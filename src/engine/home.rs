@@ -1,9 +1,10 @@
 //! The rooms whose order this shard decides.
 //!
-//! Whatever is published into a room comes to its home, which numbers it, keeps it if the room has a history, encodes it
-//! once for each feed in use, and passes it to the shards that have members. One writer per room gives one order, without
-//! a lock. What came during one turn goes out as one chunk per feed.
+//! Whatever is published into a room comes to its home, which numbers it, keeps it if the room has a history, encodes
+//! it once for each feed in use, and passes it to the shards that have members. One writer per room gives one order,
+//! without a lock. What came during one turn goes out as one chunk per feed.
 
+mod keeping;
 mod waiting;
 
 use std::cmp::Reverse;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::sync::mpsc;
 
 use super::asking::{Answer, Answered, Ask, Question};
 use super::attendance::EventCounts;
@@ -25,172 +25,18 @@ use super::feed::{Content, Encodable, Encoding, Feed};
 use super::history::{self, History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
-use super::presence::Move;
+use super::post::{Chunk, Entered, Entrant, Message, NOTHING_KEPT, Payload, ToShard};
 use super::roll::Roll;
 use super::settings::RoomSettings;
 #[cfg(test)]
 use super::simulation::Planted;
 use super::window::{Entry, Publisher};
-use crate::protocol::frame::{self, Coding, MessageKind};
+use crate::protocol::frame::Coding;
+use keeping::Kept;
 use waiting::{Waiting, Waits};
-
-/// To a home: what one shard's connections published during one turn.
-#[derive(Debug, Default)]
-pub(crate) struct ToHome {
-    /// Frames, encoded once where they arrived: the encoding does not depend on the offset.
-    pub(crate) frames: Vec<u8>,
-    /// One per frame, in order.
-    pub(crate) publications: Vec<Publication>,
-    /// Behind all publications.
-    pub(crate) marks: Vec<Mark>,
-    /// Behind all publications.
-    pub(crate) questions: Vec<Question>,
-}
-
-/// One frame of [`ToHome`].
-#[derive(Debug)]
-pub(crate) struct Publication {
-    pub(crate) room_id: u64,
-    pub(crate) publisher: Publisher,
-    pub(crate) published: Nanos,
-    pub(crate) frame_len: usize,
-    /// Who published it, as JSON, if that is known.
-    pub(crate) info: Option<Arc<str>>,
-}
-
-/// Between homes and the shards that have members.
-#[derive(Debug)]
-pub(crate) enum ToShard {
-    /// To the home: this shard has members of the room from now on, who get this feed.
-    Enter { room: Arc<Room>, member: Entrant },
-    /// To the shard: whatever is published from now on will come.
-    Entered(Box<Entered>),
-    /// To the home: nobody on this shard gets this feed of the room any more.
-    Leave { room_id: u64, feed: Feed, shard: usize },
-    /// To the home: members came and went.
-    Attend(Vec<Move>),
-    /// To the home: a question about those members, behind their moves.
-    Asked(Question),
-    /// To the shard: what was published during one turn, feed by feed.
-    Deliver(Vec<Chunk>),
-    /// To the shard: of this room, nothing in front of this offset is kept any more.
-    Forget { number: u32, room_id: u64, kept_from: u64 },
-    /// To the shard: the answer to a question of one of its connections.
-    Answered(Box<Answered>),
-    /// To the shard: what was published before the mark has been delivered.
-    Marked(Mark),
-    /// To the shard: answer.
-    Probe(mpsc::Sender<usize>),
-}
-
-/// A home's answer to [`ToShard::Enter`].
-#[derive(Debug)]
-pub(crate) struct Entered {
-    pub(crate) member: Entrant,
-    pub(crate) room_id: u64,
-    /// Where the room stands.
-    pub(crate) position: Position,
-    /// What the room has kept up to there, if anything.
-    pub(crate) kept: Option<Chunk>,
-}
-
-/// A shard that has members of a room who get the same feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entrant {
-    pub(crate) shard: usize,
-    pub(crate) feed: Feed,
-    /// What the shard calls the room, with this feed.
-    pub(crate) number: u32,
-    /// Tells this stay from earlier ones of the shard in the same room.
-    pub(crate) stay: u32,
-}
-
-/// Consecutive publications of one room.
-#[derive(Clone, Debug)]
-pub(crate) struct Chunk {
-    /// What the receiving shard calls the room.
-    pub(crate) number: u32,
-    pub(crate) room_id: u64,
-    /// Offset of the first publication.
-    pub(crate) first_offset: u64,
-    /// The frames, shared by all shards.
-    pub(crate) frames: Bytes,
-    /// Where each frame ends in `frames`.
-    pub(crate) entries: Arc<[Entry]>,
-    /// Offset of the oldest publication that the room keeps; [`NOTHING_KEPT`] if it has no history.
-    pub(crate) kept_from: u64,
-}
 
 /// Bytes of a room's past that are compressed for a shard that comes, the newest.
 const COMPRESSED_ON_ENTRY_BYTES_MAX: usize = 128 << 10;
-
-/// The offset from which on a room without history keeps publications.
-pub(crate) const NOTHING_KEPT: u64 = u64::MAX;
-
-impl ToHome {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.publications.is_empty() && self.marks.is_empty() && self.questions.is_empty()
-    }
-
-    pub(crate) fn len_bytes(&self) -> usize {
-        self.frames.len()
-            + self.publications.len() * size_of::<Publication>()
-            + self.marks.len() * size_of::<Mark>()
-            + self.questions.len() * size_of::<Question>()
-    }
-}
-
-impl ToShard {
-    pub(crate) fn len_bytes(&self) -> usize {
-        let chunk = |chunk: &Chunk| chunk.frames.len() + size_of_val(&*chunk.entries);
-        match self {
-            Self::Deliver(chunks) => chunks.iter().map(chunk).sum(),
-            Self::Entered(entered) => size_of::<Entered>() + entered.kept.as_ref().map_or(0, chunk),
-            Self::Answered(answered) => answered.len_bytes(),
-            Self::Attend(moves) => size_of_val(&**moves),
-            _ => size_of::<Self>(),
-        }
-    }
-}
-
-/// A message on its way into a room's order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Message<'m> {
-    pub(crate) kind: MessageKind,
-    pub(crate) payload: Payload<'m>,
-    pub(crate) publisher: Publisher,
-    pub(crate) published: Nanos,
-    /// JSON objects.
-    pub(crate) tags: Option<&'m Arc<str>>,
-    pub(crate) info: Option<&'m Arc<str>>,
-    pub(crate) keeping: Keeping,
-}
-
-/// In which form a message's payload is at hand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Payload<'m> {
-    Borrowed(&'m [u8]),
-    Shared(&'m Bytes),
-    /// As a raw room's frame.
-    Framed(&'m [u8]),
-}
-
-impl Payload<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-            Self::Framed(frame) => frame::parts(frame).1,
-        }
-    }
-
-    fn to_shared(self) -> Bytes {
-        match self {
-            Self::Shared(bytes) => bytes.clone(),
-            Self::Borrowed(_) | Self::Framed(_) => Bytes::copy_from_slice(self.bytes()),
-        }
-    }
-}
 
 /// The rooms whose home this shard is. A room is here while a shard has members of it, or it keeps something.
 #[derive(Debug)]
@@ -239,19 +85,6 @@ pub(super) struct HomeFeed {
     shards: Vec<Entrant>,
     pub(super) frames: Vec<u8>,
     pub(super) entries: Vec<Entry>,
-}
-
-/// A room's past.
-#[derive(Debug)]
-struct Kept {
-    log: Log,
-    settings: RoomSettings,
-    /// When something was last published, or the last member left.
-    used: Nanos,
-    /// Whether this home holds the room in the directory, so that it can be found as long as it is here.
-    held: bool,
-    /// Whether the room stands in [`Homes::expiries`].
-    expires: bool,
 }
 
 impl Homes {
@@ -313,102 +146,6 @@ impl Homes {
         published.unwrap_or(Published { offset: 1, members: 0, epoch: None })
     }
 
-    /// Keeps a message that was just numbered.
-    fn keep(&mut self, id: u64, message: &Message<'_>) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(kept) = &mut room.kept else { return };
-        let record = record(room.offset, message, self.unix);
-        if !kept.held {
-            // The last member has gone while its message was on its way: nobody can find this room any more, and its
-            // name may be another room's by now.
-            return;
-        }
-        let kept_by_others = self.kept_bytes - kept.log.bytes();
-        kept.log.append(record, (message.published, message.keeping), &kept.settings);
-        // The newest always stays: then the bound is exceeded by what one message a room takes.
-        while kept_by_others + kept.log.bytes() > self.kept_bytes_max && kept.log.first_offset() < Some(room.offset) {
-            kept.log.forget_oldest();
-        }
-        #[cfg(test)]
-        if self.planted == Planted::OneLessKept
-            && kept.log.records().count() as u64 == u64::from(kept.settings.history_count_max)
-        {
-            kept.log.forget_oldest();
-        }
-        self.kept_bytes = kept_by_others + kept.log.bytes();
-        kept.used = message.published;
-        self.schedule_expiry(id, message.published);
-    }
-
-    /// Has a room looked at when what was kept, or done, at `since` is old enough.
-    fn schedule_expiry(&mut self, id: u64, since: Nanos) {
-        let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
-        if !kept.expires {
-            kept.expires = true;
-            self.expiries.push(Reverse((since.after(kept.settings.history_age_max), id)));
-        }
-    }
-
-    /// Lets go of what has been kept for long enough, and answers those who have waited for long enough.
-    pub(crate) fn expire(&mut self, now: Nanos, outbox: &mut Outbox) {
-        self.end_waits(now);
-        self.forget_left(now);
-        while let Some(Reverse((at, id))) = self.expiries.peek().copied() {
-            if at > now {
-                return;
-            }
-            self.expiries.pop();
-            let Some(room) = self.rooms.get_mut(&id) else { continue };
-            let Some(kept) = &mut room.kept else { continue };
-            kept.expires = false;
-            let age_max = Nanos(0).after(kept.settings.history_age_max).0;
-            let before = kept.log.bytes();
-            kept.log.expire(Nanos((now.0 + 1).saturating_sub(age_max)));
-            self.kept_bytes -= before - kept.log.bytes();
-            let (oldest, used, is_empty) = (kept.log.oldest(), kept.used, room.feeds.is_empty());
-            if let Some(oldest) = oldest {
-                // Not for every publication of its own: whatever expires within a second goes together.
-                let soonest = Nanos((now.0 + 1_000_000_000).saturating_sub(age_max));
-                self.schedule_expiry(id, oldest.max(soonest));
-            } else if is_empty && now < Nanos(used.0.saturating_add(age_max)) {
-                self.schedule_expiry(id, used);
-            }
-            self.forgotten(id, before, outbox);
-            self.remove_unused(id, now);
-        }
-    }
-
-    /// Lets go of everything that a room has kept.
-    fn forget(&mut self, id: u64, outbox: &mut Outbox) {
-        let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
-        let before = kept.log.bytes();
-        kept.log = Log::default();
-        self.kept_bytes -= before;
-        self.forgotten(id, before, outbox);
-    }
-
-    /// A room's log is shorter than its former `before` bytes: tells the shards.
-    fn forgotten(&mut self, id: u64, before: usize, outbox: &mut Outbox) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(kept) = &room.kept else { return };
-        if kept.log.bytes() == before {
-            return;
-        }
-        let kept_from = room.kept_from();
-        self.flush_room(id, outbox);
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let of_publications = |feed: &&HomeFeed| feed.feed.content == Content::Publications;
-        for entrant in room.feeds.iter().filter(of_publications).flat_map(|feed| &feed.shards) {
-            outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
-        }
-    }
-
-    /// When [`Homes::expire`] has something to do.
-    pub(crate) fn next_expiry(&self) -> Option<Nanos> {
-        let kept = self.expiries.peek().map(|Reverse((at, _))| *at);
-        [kept, self.next_wait_end()].into_iter().flatten().min()
-    }
-
     /// Sends a mark back, behind what was published until now.
     pub(crate) fn mark(&mut self, mark: Mark, outbox: &mut Outbox) {
         self.flush_room(mark.room_id, outbox);
@@ -450,7 +187,11 @@ impl Homes {
             let settings = room.settings(self.directory.settings());
             // It outlives its members: its home holds it, unless they have gone already.
             let held = settings.has_history() && self.directory.hold_more(room).is_some();
-            HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings, held)
+            let mut home = HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings);
+            if let Some(kept) = &mut home.kept {
+                kept.held = held;
+            }
+            home
         })
     }
 
@@ -575,7 +316,8 @@ pub(crate) enum Held {
     ByPublisher,
 }
 
-/// Consecutive numbers to epochs that do not look alike (the finalizer of MurmurHash3: a bijection, so none comes twice).
+/// Consecutive numbers to epochs that do not look alike (the finalizer of MurmurHash3: a bijection, so none comes
+/// twice).
 const fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -589,8 +331,9 @@ impl HomeFeed {
 }
 
 impl HomeRoom {
-    fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings, held: bool) -> Self {
-        let kept = Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held, expires: false };
+    fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
+        let kept =
+            Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held: false, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
         let roll = Roll::new(settings).map(Box::new);
         Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll, waiting: None }

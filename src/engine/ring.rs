@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use super::clock::Nanos;
 use super::directory::Room;
 use super::feed::Feed;
-use super::home::{Chunk, NOTHING_KEPT};
 use super::lap::{Appended, Lap};
 use super::position::{Began, Epoch, Position, Start};
+use super::post::{Chunk, NOTHING_KEPT};
 use super::settings::RoomSettings;
 #[cfg(test)]
 use super::simulation::Planted;

@@ -19,12 +19,13 @@ use super::directory::Directory;
 use super::drain::Draining;
 use super::feed::Feed;
 use super::heartbeat::Wheel;
-use super::home;
-use super::home::{Homes, Message, Payload, ToHome, ToShard};
+use super::home::Homes;
 use super::inbox::Inbox;
 use super::lap::Appended;
 use super::metrics::{Counter, Counts, Latencies, Snapshot};
 use super::outbox::Outbox;
+use super::post;
+use super::post::{Message, Payload, ToHome, ToShard};
 use super::ring::LocalRoom;
 use super::session::Subscription;
 use super::settings::Settings;
@@ -292,7 +293,7 @@ impl<S: Socket> Shard<S> {
         for _ in 0..INBOX_ENTRIES_PER_TURN {
             let Some(ToHome { frames, publications, marks, questions }) = self.inbox.publishes.pop() else { return };
             let mut start = 0;
-            for home::Publication { room_id, publisher, published, frame_len, info } in &publications {
+            for post::Publication { room_id, publisher, published, frame_len, info } in &publications {
                 let frame = &frames[start..start + frame_len];
                 let message = Message {
                     kind: frame::parts(frame).0,

@@ -168,7 +168,7 @@ impl Gate {
             Ok(()) => {}
             Err(NotJoined::Busy(adoption, permit)) => {
                 let door = self.door.clone();
-                self.runtime.spawn(async move { join(&door, adoption, permit).await });
+                self.runtime.spawn(async move { join(&door, *adoption, permit).await });
             }
             Err(NotJoined::Refused(error, stream)) => {
                 count(&self.door.counts.refused_handshake);

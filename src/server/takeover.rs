@@ -1,9 +1,9 @@
 //! How a socket leaves hyper for a shard: a request that is answered by a stream without end is taken over from within
 //! its connection, be it the first one or a later one.
 //!
-//! hyper gives a socket up after a 101 only. So the request's service puts down what is to become of the socket and never
-//! answers; whoever drives the connection finds that, and takes the connection apart. Nothing of this answer has been
-//! written then. Answers to earlier requests are out before: see [`Rewound::is_blocked`].
+//! hyper gives a socket up after a 101 only. So the request's service puts down what is to become of the socket and
+//! never answers; whoever drives the connection finds that, and takes the connection apart. Nothing of this answer
+//! has been written then. Answers to earlier requests are out before: see [`Rewound::is_blocked`].
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};

@@ -22,8 +22,8 @@ use crate::protocol::centrifuge::{ConnectSub, StreamPosition, Subscribe, push};
 use crate::protocol::deflate::Inflater;
 use crate::protocol::frame::{self, Coding};
 
-/// Bytes of the publications that stand in the answer to a subscribe; what is left of what was missed follows as pushes,
-/// which all members share.
+/// Bytes of the publications that stand in the answer to a subscribe; what is left of what was missed follows as
+/// pushes, which all members share.
 const REPLAY_REPLY_BYTES_MAX: usize = 16 << 10;
 
 /// A flag of `subscribe`: an error is preferred to a subscription that is not recovered.
