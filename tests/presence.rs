@@ -206,9 +206,9 @@ fn whoever_is_back_in_time_was_never_away() {
             assert_eq!(watcher.told(), "+ann");
         }
         if round % 2 == 0 {
-            ann.leave()
+            ann.leave();
         } else {
-            ann.socket.reset()
+            ann.socket.reset();
         }
         eventually("ann is away", || (watcher.stats("room").0 == 1).then_some(()));
     }
@@ -294,7 +294,7 @@ fn visits(server: &Server, rooms: usize, visitors: usize, steps: usize) -> (Vec<
     const THREADS: usize = 8;
     let left = Mutex::new((Vec::new(), Vec::new()));
     at_once((0..THREADS).collect(), |thread| {
-        let mut random = Random(u64::try_from(thread).unwrap() + 1);
+        let mut random = Random(u64::try_from(thread).expect("small") + 1);
         let mut here: Vec<(Visitor, (String, String))> = Vec::new();
         for _ in 0..steps {
             if here.len() > visitors || (!here.is_empty() && random.below(3) == 0) {
@@ -331,8 +331,8 @@ fn assert_exact(server: &Server, rooms: usize, here: &[(String, String)]) {
     for room in (0..rooms).map(|number| format!("room-{number}")) {
         let mut judge = Session::join(server, "judge", &room, Told::No);
         let names: Vec<&str> = here.iter().filter(|(it, _)| *it == room).map(|(_, name)| name.as_str()).collect();
-        let clients = u64::try_from(names.len()).unwrap() + 1;
-        let users = u64::try_from(names.iter().collect::<BTreeSet<_>>().len()).unwrap() + 1;
+        let clients = u64::try_from(names.len()).expect("small") + 1;
+        let users = u64::try_from(names.iter().collect::<BTreeSet<_>>().len()).expect("small") + 1;
         let mut last = (0, 0);
         eventually(&format!("{room} with {clients} and {users} users"), || {
             last = judge.stats(&room);
