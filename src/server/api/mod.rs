@@ -1,8 +1,8 @@
 //! The server API, compatible with Centrifugo's: what an application's backend asks of this server.
 //!
 //! `POST /api/METHOD` with the parameters as a JSON object, or `POST /api` with lines of
-//! `{"method":"…","params":{…}}`. The answer is `{"result":{…}}` or `{"error":{"code":…,"message":"…"}}` with status 200;
-//! a request that is no call at all (no key, no JSON, too long) gets a status of its own. `openapi.json` describes it.
+//! `{"method":"…","params":{…}}`. The answer is `{"result":{…}}` or `{"error":{"code":…,"message":"…"}}`, with status
+//! 200; a request that is no call at all (no key, no JSON, too long) gets a status of its own. `openapi.json` has it all.
 
 mod batch;
 mod call;
