@@ -31,6 +31,17 @@
 pub mod engine;
 pub mod protocol;
 
+// The fuzz targets (`fuzz/`) reach the binary's decoders as parts of the library.
+#[cfg(fuzzing)]
+mod client;
+#[cfg(fuzzing)]
+mod server;
+
+#[cfg(fuzzing)]
+extern crate self as shardcast;
+#[cfg(fuzzing)]
+pub use server::fuzzed;
+
 // Start, and every bound and default.
 #[doc(inline)]
 pub use engine::settings::{

@@ -29,6 +29,8 @@ mod drain;
 mod ending;
 mod fanout;
 mod feed;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod handle;
 mod heartbeat;
 mod history;
