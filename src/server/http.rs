@@ -120,7 +120,7 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
         "/health/ready" if read => ready(door).await,
         "/metrics" if read => Ok(metrics(door).await),
         api::DESCRIPTION_PATH if read => Ok(api::description()),
-        _ if api::is_method(&path) => api::serve(request, reach, door).await,
+        _ if api::is_method(&path) => Box::pin(api::serve(request, reach, door)).await,
         _ if path.starts_with(WS_PREFIX) => {
             Err(Refusal::new(426, "a WebSocket handshake is the first request of its connection"))
         }
