@@ -109,7 +109,7 @@ fn publish_outside(server: &Server, epoch: &str, name: &str, count: usize, book:
 /// Everybody publishes at full speed while clients come and go on all shards.
 #[test]
 fn whoever_comes_back_gets_everything_once_and_in_order() {
-    let (members, outsiders, threads, clients) = (4, 2, 8, 125);
+    let (members, outsiders, threads, clients) = (4, 2, 8_u64, 125);
     let (per_member, per_outsider) = (200, 100);
     let total = 1 + members * per_member + outsiders * per_outsider;
     let server = Server::start(&["--shards", "4", "--set", "room.history_count_max=100000"]);
