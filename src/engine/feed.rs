@@ -83,6 +83,16 @@ impl Encoding {
         }
     }
 
+    /// What stands in a window in the place of a publication that is not kept: some bytes, for a place has some, which
+    /// every client passes over. (An unsolicited pong, RFC 6455 §5.5.3; a comment; a blank in front of an object.)
+    pub(crate) const fn nothing(self) -> &'static [u8] {
+        match self {
+            Self::Raw | Self::V1 | Self::Centrifuge => b"\x8a\x00",
+            Self::EventStream | Self::CentrifugeEvents => event_stream::COMMENT,
+            Self::CentrifugeLines => b"1\r\n \r\n",
+        }
+    }
+
     /// Whether those who get it are in many rooms at once, each with its subscription: see [`super::session`].
     #[inline]
     pub(crate) const fn is_multiplexed(self) -> bool {
