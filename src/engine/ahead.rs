@@ -1,8 +1,8 @@
 //! Newcomers who know more of a room than their shard.
 //!
-//! Another shard may have been quicker, and shown a client what is still on its way here. Whoever comes back with
-//! such a position is not told that it never was: it waits until everything that the room's home has published by now
-//! is here. A [`Mark`] brings the news, behind the publications.
+//! Another shard may have been quicker, and shown a client what is still on its way here. Whoever comes back with such
+//! a position is not told that it never was: it waits until everything that the room's home has published by now is
+//! here. A [`Mark`] brings the news, behind the publications.
 
 use super::connection::State;
 use super::ending::Mark;

@@ -7,6 +7,7 @@ mod metrics;
 mod process;
 mod server;
 mod stream;
+mod v1;
 mod websocket;
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub(crate) use process::Process;
 pub(crate) use rustix::process::Signal;
 pub(crate) use server::{Server, url_address};
 pub(crate) use stream::{SentEvent, Stream};
+pub(crate) use v1::{Position, V1};
 pub(crate) use websocket::{Client, Event, Joining, Writer, deflated, frame};
 
 /// Whatever takes longer hangs. Nothing is asserted about time below it.

@@ -94,6 +94,8 @@ impl Joining {
         let extensions = answer.header("sec-websocket-extensions").map(str::to_owned);
         let offers = self.fields.iter().any(|(name, _)| name == "Sec-WebSocket-Extensions");
         assert!(offers || extensions.is_none(), "nothing was offered, and {extensions:?} answered");
+        let offered = self.fields.iter().find(|(name, _)| name == "Sec-WebSocket-Protocol");
+        assert_eq!(answer.header("sec-websocket-protocol"), offered.map(|(_, protocol)| protocol.as_str()));
         let writer = Writer { stream: http.stream };
         Ok(Client { writer, received: http.received, read: 0, extensions, deflated: 0 })
     }

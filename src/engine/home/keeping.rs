@@ -48,7 +48,8 @@ impl Homes {
             kept.log.forget_oldest();
         }
         self.kept_bytes = kept_by_others + kept.log.bytes();
-        kept.used = message.published;
+        // It may have been on its way for longer than the last member has been gone.
+        kept.used = kept.used.max(message.published);
         self.schedule_expiry(id, message.published);
     }
 

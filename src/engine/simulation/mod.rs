@@ -12,6 +12,7 @@ mod questions;
 mod quiet;
 mod random;
 mod reader;
+mod replay;
 mod socket;
 mod speech;
 mod world;

@@ -176,8 +176,14 @@ impl Book<'_> {
         let forgotten = |id: Id| self.answers.may_have_forgotten(name, self.said_at(id));
         if since.epoch != newest.epoch {
             let newest = self.lives.get(&since.epoch.0).and_then(|life| life.publications.last_key_value());
-            let fine = newest.is_none_or(|(_, id)| !settings.has_history() || expired(*id) || forgotten(*id));
-            return fine.then_some(()).ok_or("its newest publication had not expired");
+            let published = newest.map(|(_, id)| self.said_at(*id));
+            // Whoever was told the epoch was a member after it came: the room lives on behind the last one.
+            let of_epoch = |client: &&Client| client.began.is_some_and(|it| it.position.epoch == since.epoch);
+            let joined = self.clients.iter().filter(of_epoch).map(|client| client.who.joined_at).max();
+            let used = published.max(joined);
+            let fine =
+                !settings.has_history() || used.is_none_or(|used| used.after(settings.history_age_max) <= told_at);
+            return fine.then_some(()).ok_or("the room should have lived on");
         }
         if since.offset > newest.offset {
             return forged.then_some(()).ok_or("it had seen that position");

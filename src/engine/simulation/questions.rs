@@ -14,10 +14,16 @@ use crate::engine::position::Start;
 /// One that is not answered yet.
 pub(super) struct Question {
     name: usize,
+    wish: Wish,
+    answer: oneshot::Receiver<Answer>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+struct Wish {
     ask: Ask,
     /// Whether a position in it is made up.
     forged: bool,
-    answer: oneshot::Receiver<Answer>,
     /// Which of the pairs of questions around a forgetting it belongs to.
     forgetting: Option<usize>,
 }
@@ -52,7 +58,7 @@ impl World {
             let all = HistoryQuery { since: None, limit: usize::MAX, order: Order::Forward };
             // In this order at the home: what was there before is not there behind it.
             for ask in [Ask::History(stands), Ask::Forget, Ask::History(all)] {
-                if self.put(name, ask, false, forgetting).is_none() {
+                if self.put(name, Wish { ask, forged: false, forgetting }).is_none() {
                     return;
                 }
             }
@@ -64,10 +70,12 @@ impl World {
         };
         let order = self.random.pick(&[Order::Forward, Order::Forward, Order::Backward]);
         let limit = self.random.pick(&[0, 1, 3, usize::MAX]);
-        self.put(name, Ask::History(HistoryQuery { since, limit, order }), forged, None);
+        let ask = Ask::History(HistoryQuery { since, limit, order });
+        self.put(name, Wish { ask, forged, forgetting: None });
     }
 
-    fn put(&mut self, name: usize, ask: Ask, forged: bool, forgetting: Option<usize>) -> Option<()> {
+    fn put(&mut self, name: usize, wish: Wish) -> Option<()> {
+        let ask = wish.ask;
         let room = self.directory.get(&self.names[name])?;
         let slot = self.nodes[room.home].sender.try_reserve(0)?;
         let (reply, answer) = oneshot::channel();
@@ -75,7 +83,7 @@ impl World {
         if matches!(ask, Ask::Forget) {
             self.answers.forgettings.push((name, None));
         }
-        self.questions.push(Question { name, ask, forged, answer, forgetting });
+        self.questions.push(Question { name, wish, answer });
         Some(())
     }
 
@@ -84,7 +92,7 @@ impl World {
         let (now, answers) = (self.now, &mut self.answers);
         self.questions.retain_mut(|question| {
             let Ok(answer) = question.answer.try_recv() else { return true };
-            let Question { name, ask, forged, forgetting, .. } = *question;
+            let Question { name, wish: Wish { ask, forged, forgetting }, .. } = *question;
             match (ask, answer) {
                 (Ask::History(query), Answer::History(Some(history))) => {
                     answers.histories.push(Told { name, query, forged, at: now, history, forgetting });

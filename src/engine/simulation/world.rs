@@ -115,7 +115,15 @@ impl World {
     pub(super) fn new(seed: u64, planted: Planted) -> Self {
         let mut random = Random::new(seed);
         let (shards, rooms) = (random.between(1, 4), random.between(1, 5));
-        let settings = Arc::new(settings(&mut random, shards, rooms));
+        let settings = settings(&mut random, shards, rooms);
+        Self::with_settings(random, settings, planted)
+    }
+
+    /// A world with so many shards, and a room for each class, as the settings name.
+    pub(super) fn with_settings(mut random: Random, settings: Settings, planted: Planted) -> Self {
+        let (rooms, settings) = (settings.rooms.len(), Arc::new(settings));
+        let shards = settings.shards.map_or(1, usize::from);
+        let seed = random.next();
         let directory = Directory::new(Arc::clone(&settings), shards);
         let limits = &settings.limits;
         let mut ends = Vec::new();
