@@ -31,6 +31,17 @@
 pub mod engine;
 pub mod protocol;
 
+// The fuzz targets (`fuzz/`) reach the binary's decoders as parts of the library.
+#[cfg(fuzzing)]
+mod client;
+#[cfg(fuzzing)]
+mod server;
+
+#[cfg(fuzzing)]
+extern crate self as shardcast;
+#[cfg(fuzzing)]
+pub use server::fuzzed;
+
 // Start, and every bound and default.
 #[doc(inline)]
 pub use engine::settings::{
@@ -55,7 +66,7 @@ pub use engine::{Identity, SessionTerms, Target, Transport};
 #[doc(inline)]
 pub use engine::room::{ROOM_NAME_BYTES_MAX, RoomName, RoomNameError};
 #[doc(inline)]
-pub use engine::{Ended, Publication, PublishError, Published};
+pub use engine::{Ended, Keeping, Publication, PublishError, Published};
 
 // Look back.
 #[doc(inline)]

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -21,7 +22,7 @@ impl Nginx {
     /// In front of `upstream`. `None`: there is none to start.
     fn start(upstream: SocketAddr) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
-            eprintln!("skipped: there is no {PROGRAM} (Debian: nginx-light)");
+            writeln!(io::stderr(), "skipped: there is no {PROGRAM} (Debian: nginx-light)").ok();
             return None;
         }
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");

@@ -106,8 +106,8 @@ impl Permit {
         self
     }
 
-    /// A share of nothing: for connections that no limit counts (simulation).
-    #[cfg(test)]
+    /// A share of nothing: for connections that no limit counts (simulation, fuzzing).
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn uncounted() -> Self {
         Self { admission: None, address: None, load: None }
     }

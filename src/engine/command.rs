@@ -84,19 +84,38 @@ pub struct Publication {
     pub tags: Option<Arc<str>>,
     /// Who published it: a JSON object. Encodings without words for that leave it out.
     pub info: Option<Arc<str>>,
+    /// Whether a room that has a history keeps it.
+    pub keeping: Keeping,
+}
+
+/// Whether a room that has a history keeps a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Keeping {
+    /// Like every other.
+    #[default]
+    Kept,
+    /// It is for those who are there: no history shows it, and it takes nothing else's place. It has an offset like
+    /// every other, which those who come back later find nothing at.
+    Passing,
 }
 
 impl Publication {
+    /// Text or bytes, without tags.
+    #[must_use]
+    pub fn of(kind: MessageKind, payload: impl Into<Bytes>) -> Self {
+        Self { kind, payload: payload.into(), tags: None, info: None, keeping: Keeping::Kept }
+    }
+
     /// A text without tags.
     #[must_use]
     pub fn text(payload: impl Into<Bytes>) -> Self {
-        Self { kind: MessageKind::Text, payload: payload.into(), tags: None, info: None }
+        Self::of(MessageKind::Text, payload)
     }
 
     /// Bytes without tags.
     #[must_use]
     pub fn binary(payload: impl Into<Bytes>) -> Self {
-        Self { kind: MessageKind::Binary, payload: payload.into(), tags: None, info: None }
+        Self::of(MessageKind::Binary, payload)
     }
 }
 

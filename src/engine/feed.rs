@@ -89,6 +89,16 @@ impl Encoding {
         }
     }
 
+    /// What stands in a window in the place of a publication that is not kept: some bytes, for a place has some, which
+    /// every client passes over. (An unsolicited pong, RFC 6455 §5.5.3; a comment; a blank in front of an object.)
+    pub(crate) const fn nothing(self) -> &'static [u8] {
+        match self {
+            Self::Raw | Self::V1 | Self::Centrifuge => b"\x8a\x00",
+            Self::EventStream | Self::CentrifugeEvents => event_stream::COMMENT,
+            Self::CentrifugeLines => b"1\r\n \r\n",
+        }
+    }
+
     /// Appends a push of the centrifuge protocol as one frame.
     fn encode_push(self, out: &mut Vec<u8>, push: &[u8]) {
         match self {

@@ -390,7 +390,7 @@ impl Engine {
     /// # Errors
     /// The payload is too long, or a text that is not UTF-8; the engine has ended.
     pub async fn publish(&self, room: &RoomName, kind: MessageKind, payload: Bytes) -> Result<Published, PublishError> {
-        self.publish_with(room, Publication { kind, payload, tags: None, info: None }).await
+        self.publish_with(room, Publication::of(kind, payload)).await
     }
 
     /// The same, with all that can be said about a publication.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::asking::{Answer, Answered, Ask, Question};
 use super::attendance::EventCounts;
 use super::clock::{Nanos, Unix};
-use super::command::Published;
+use super::command::{Keeping, Published};
 use super::compressor::Compressor;
 use super::directory::{Directory, Room};
 use super::ending::Mark;
@@ -163,6 +163,7 @@ pub(crate) struct Message<'m> {
     /// JSON objects.
     pub(crate) tags: Option<&'m Arc<str>>,
     pub(crate) info: Option<&'m Arc<str>>,
+    pub(crate) keeping: Keeping,
 }
 
 /// In which form a message's payload is at hand.
@@ -323,7 +324,7 @@ impl Homes {
             return;
         }
         let kept_by_others = self.kept_bytes - kept.log.bytes();
-        kept.log.append(record, message.published, &kept.settings);
+        kept.log.append(record, (message.published, message.keeping), &kept.settings);
         // The newest always stays: then the bound is exceeded by what one message a room takes.
         while kept_by_others + kept.log.bytes() > self.kept_bytes_max && kept.log.first_offset() < Some(room.offset) {
             kept.log.forget_oldest();
@@ -625,7 +626,7 @@ impl HomeRoom {
     fn number(&mut self, message: &Message<'_>, compressor: &mut Compressor) -> Published {
         self.offset += 1;
         self.unsent += 1;
-        let Message { kind, payload, publisher, published, tags, info } = *message;
+        let Message { kind, payload, publisher, published, tags, info, .. } = *message;
         for HomeFeed { feed, frames, entries, .. } in &mut self.feeds {
             if feed.content != Content::Publications {
                 continue;
@@ -651,7 +652,7 @@ impl HomeRoom {
         let kept = self.kept.as_ref().filter(|_| feed.content == Content::Publications)?;
         let (mut frames, mut entries) = (Vec::new(), Vec::new());
         let mut bytes_left = kept.log.bytes();
-        for (record, published) in kept.log.records() {
+        for (record, published, keeping) in kept.log.records() {
             let Record { offset, kind, payload, tags, info, .. } = record;
             let encodable = Encodable {
                 room: self.room.name.as_str(),
@@ -666,7 +667,11 @@ impl HomeRoom {
             };
             let coding = if bytes_left > COMPRESSED_ON_ENTRY_BYTES_MAX { Coding::Plain } else { feed.coding };
             bytes_left = bytes_left.saturating_sub(history::cost(record));
-            Feed { coding, ..feed }.encode(&mut frames, &encodable, compressor);
+            match keeping {
+                Keeping::Kept => Feed { coding, ..feed }.encode(&mut frames, &encodable, compressor),
+                // Offsets are dense: something has to stand there.
+                Keeping::Passing => frames.extend_from_slice(feed.encoding.nothing()),
+            }
             let (published, publisher) = (*published, Publisher::OUTSIDE);
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }

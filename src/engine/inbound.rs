@@ -11,6 +11,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::clock::Nanos;
+use super::command::Keeping;
 use super::connection::{Allowance, Flags, State};
 use super::home::{Homes, Message, Payload};
 use super::membership::Close;
@@ -351,7 +352,8 @@ impl Sink for Received<'_> {
         let Stamp { room_id, publisher, published } = self.stamp;
         if self.home == self.own_shard {
             let payload = Payload::Borrowed(payload);
-            let message = Message { kind, payload, publisher, published, tags: None, info: None };
+            let message =
+                Message { kind, payload, publisher, published, tags: None, info: None, keeping: Keeping::Kept };
             let published = self.homes.publish(room_id, &message);
             self.counts.add(publication_counter(published), 1);
         } else {

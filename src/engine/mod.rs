@@ -31,6 +31,8 @@ mod drain;
 mod ending;
 mod fanout;
 mod feed;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod handle;
 mod heartbeat;
 mod history;
@@ -58,7 +60,7 @@ mod users;
 mod window;
 
 pub use admission::{AdmissionError, Permit};
-pub use command::{Drain, Drained, Publication, Published};
+pub use command::{Drain, Drained, Keeping, Publication, Published};
 pub use directory::RoomsFull;
 pub use feed::Encoding;
 pub use handle::{Adoption, Ended, Engine, JoinError, Membership, PublishError, Purpose, StartError, Totals};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::clock::{Nanos, Unix};
-use super::command::{Command, Publication, Published};
+use super::command::{Command, Keeping, Publication, Published};
 use super::connection::{Connection, Flags};
 use super::directory::Directory;
 use super::drain::Draining;
@@ -240,7 +240,7 @@ impl<S: Socket> Shard<S> {
                     self.accept(*join);
                 }
                 Command::Publish { room, held, publication, reply } => {
-                    let Publication { kind, payload, tags, info } = publication;
+                    let Publication { kind, payload, tags, info, keeping } = publication;
                     let message = Message {
                         kind,
                         payload: Payload::Shared(&payload),
@@ -248,6 +248,7 @@ impl<S: Socket> Shard<S> {
                         published: self.now,
                         tags: tags.as_ref(),
                         info: info.as_ref(),
+                        keeping,
                     };
                     let published = self.homes.publish_from_outside(&room, held, &message);
                     self.counts.add(publication_counter(published.epoch.map(|_| published)), 1);
@@ -300,6 +301,7 @@ impl<S: Socket> Shard<S> {
                     published: *published,
                     tags: None,
                     info: info.as_ref(),
+                    keeping: Keeping::Kept,
                 };
                 let published = self.homes.publish(*room_id, &message);
                 self.counts.add(publication_counter(published), 1);

@@ -151,7 +151,7 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
     let key = idempotency_key(&request)?;
     let limit = door.config.engine.limits.message_bytes_max;
     let payload = body(request, limit, "limits.message_bytes_max").await?;
-    let publication = Publication { kind, payload, tags: None, info: None };
+    let publication = Publication::of(kind, payload);
     match door.idempotency.publish(&door.engine, room, key.as_deref(), publication).await {
         Ok(published) => {
             let epoch = published.epoch.map(|epoch| format!(",\"epoch\":\"{epoch}\"")).unwrap_or_default();

@@ -6,6 +6,8 @@ pub(crate) mod cli;
 pub(crate) mod config;
 mod cross_origin;
 mod front_door;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod handshake;
 mod http;
 mod idempotency;

@@ -194,6 +194,33 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         assert.equal(leave.info.user, other.name);
       });
 
+      test("4: a second tab, and a reconnect at once, are neither a join nor a leave", async (t) => {
+        const [room, name] = [unique("who-"), unique("ann-")];
+        const proxy = await proxied(t);
+        const watcher = await member(t, "websocket");
+        const watching = await watcher.subscribe(room, { joinLeave: true });
+        const tabs = [await member(t, transport, { name, base: proxy.url }), await member(t, transport, { name })];
+        const subscriptions = [];
+        for (const tab of tabs) subscriptions.push(await tab.subscribe(room));
+        const isUser = (kind) => (entry) => entry.kind === kind && entry.info.user === name;
+        await watching.journal.wait("the join", isUser("join"));
+        const journal = subscriptions[0].journal.mark();
+        tabs[1].close();
+        proxy.cut();
+        await subscriptions[0].journal.wait("back", "subscribed", { from: journal });
+        // Another user who comes and goes later than that: what was to be told has been.
+        const other = await member(t, transport);
+        await other.subscribe(room);
+        const isOther = (kind) => (entry) => entry.kind === kind && entry.info.user === other.name;
+        await watching.journal.wait("another's join", isOther("join"));
+        other.close();
+        await watching.journal.wait("another's leave", isOther("leave"));
+        assert.equal(watching.journal.entries.filter(isUser("join")).length, 1);
+        assert.equal(watching.journal.entries.filter(isUser("leave")).length, 0);
+        tabs[0].close();
+        await watching.journal.wait("the leave", isUser("leave"));
+      });
+
       test("4: a call is answered with not available, a message gets no answer and does no harm", async (t) => {
         const one = await member(t, transport);
         await refused(one.client.rpc("anything", { a: 1 }), 108);

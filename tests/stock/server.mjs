@@ -72,6 +72,9 @@ lag = "disconnect"
 pattern = "who-*"
 history_count_max = 100
 history_age_max = "5m"
+presence = "members"
+presence_events = "on"
+presence_leave_grace = "4s"
 
 [[rooms]]
 pattern = "listen-*"

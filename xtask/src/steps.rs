@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::command::{cargo, ensure, exit_code_within, succeed};
 use crate::report::Outcome;
-use crate::{smoke, tidy};
+use crate::{fuzz, smoke, tidy};
 
 /// One thing to check.
 pub(crate) struct Step {
@@ -89,6 +89,7 @@ pub(crate) const STEPS: &[Step] = &[
         run: || load().into(),
     },
     Step { name: "dialects", summary: "the load generator speaks to NATS and to nginx with nchan", run: dialects },
+    Step { name: "fuzz", summary: "a minute of fuzzing for every decoder", run: fuzz::step },
     Step { name: "browser", summary: "pages in Chromium see each other's messages and resume", run: browser },
     Step { name: "examples", summary: "the programs under examples/ resume after a cut", run: examples },
     Step { name: "stock", summary: "clients that others wrote, in Node, Chromium and Python", run: stock },

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::super::asking::{Answer, Answered, Ask, Asker, Question};
+use super::super::command::Keeping;
 use super::super::connection::Flags;
 use super::super::history::{History, HistoryQuery, Order, Record};
 use super::super::home::{Message, Payload, ToShard};
@@ -130,7 +131,7 @@ impl<S: Socket> Shard<S> {
         let (kind, published) = (MessageKind::Text, self.now);
         if home == self.own_number {
             let (payload, info) = (Payload::Borrowed(data), Some(&info));
-            let message = Message { kind, payload, publisher, published, tags: None, info };
+            let message = Message { kind, payload, publisher, published, tags: None, info, keeping: Keeping::Kept };
             let published = self.homes.publish(room_id, &message);
             self.counts.add(publication_counter(published), 1);
         } else {

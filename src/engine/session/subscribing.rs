@@ -341,6 +341,10 @@ fn cut_out(
     let from = subscription.cursor;
     for (start, entry) in room.window.frames_from(from) {
         let bytes = room.window.between(start, entry.end);
+        if bytes == room.feed.encoding.nothing() {
+            subscription.cursor = entry.end;
+            continue;
+        }
         let text = match transport {
             Transport::WebSocket if frame::coding(bytes) == Coding::Deflated => {
                 let (kind, payload) = frame::parts(bytes);

@@ -217,7 +217,7 @@ impl World {
             let (tell, reply) = oneshot::channel();
             let kind = if id.kind() == Kind::Text { MessageKind::Text } else { MessageKind::Binary };
             let payload = Bytes::from(id.payload());
-            let publication = Publication { kind, payload, tags: None, info: None };
+            let publication = Publication::of(kind, payload);
             let command = Command::Publish { room: Arc::clone(&room), held, publication, reply: tell };
             assert!(slot.send(command).is_ok(), "the shard has not ended");
             self.asked.push((Reply { id, room_id: room.id, offset: 0, epoch: None }, reply));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shardcast::engine::room::RoomName;
-use shardcast::engine::{Publication, Published};
+use shardcast::engine::{Keeping, Publication, Published};
 use shardcast::protocol::centrifuge::Error;
 use shardcast::protocol::frame::MessageKind;
 
@@ -37,7 +37,6 @@ pub(super) struct Publish<'p> {
 struct Order {
     publication: Publication,
     key: Option<Arc<str>>,
-    skips_history: bool,
 }
 
 #[derive(Serialize)]
@@ -77,11 +76,8 @@ pub(super) async fn broadcast(door: &Door, params: Publish<'_>) -> Outcome {
 }
 
 async fn publish_into(door: &Door, room: RoomName, order: Order) -> Result<PublishResult, Failure> {
-    let Order { publication, key, skips_history } = order;
+    let Order { publication, key } = order;
     let keeps = door.engine.settings().for_room(room.as_str()).has_history();
-    if skips_history && keeps {
-        return Err(Error::NOT_AVAILABLE.because("skip_history: this room keeps all of its history").into());
-    }
     let published = door.idempotency.publish(&door.engine, room, key.as_deref(), publication).await?;
     Ok(shown(published, keeps))
 }
@@ -122,6 +118,7 @@ fn order(door: &Door, params: &Publish<'_>) -> Result<Order, Failure> {
     if key.is_some_and(|key| key.len() > KEY_BYTES_MAX) {
         return Err(bad(format!("idempotency_key is longer than {KEY_BYTES_MAX} bytes")));
     }
-    let publication = Publication { kind, payload, tags, info: None };
-    Ok(Order { publication, key: key.map(Arc::from), skips_history: params.skip_history.unwrap_or_default() })
+    let keeping = if params.skip_history.unwrap_or_default() { Keeping::Passing } else { Keeping::Kept };
+    let publication = Publication { kind, payload, tags, info: None, keeping };
+    Ok(Order { publication, key: key.map(Arc::from) })
 }
