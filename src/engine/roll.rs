@@ -2,8 +2,8 @@
 //!
 //! Pure: moves and times in, events out. Connections are listed up to a bound. What is told is about *persons*: a user
 //! with all its connections, or an anonymous connection by itself. A person's leave is held for the room's grace; if
-//! the person is back by then, it has never been away. So a page that reconnects is not a leave and a join, and of several
-//! tabs only the first that comes and the last that goes are told.
+//! the person is back by then, it has never been away. So a page that reconnects is not a leave and a join, and of
+//! several tabs only the first that comes and the last that goes are told.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
