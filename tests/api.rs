@@ -287,7 +287,6 @@ fn what_this_server_does_not_do() {
     for (method, params, code) in [
         ("rpc", json!({"method": "m", "params": {}}), 108),
         ("presence", json!({"channel": "plain"}), 108),
-        ("presence_stats", json!({"channel": "plain"}), 108),
         ("publish", json!({"channel": "a", "data": 1, "version": 2}), 108),
         ("block_user", json!({"user": "x"}), 104),
         ("", json!({}), 104),
