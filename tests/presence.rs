@@ -131,10 +131,9 @@ impl Session {
 fn rooms_know_who_is_there_only_if_they_are_to() {
     let server = server(&[]);
     let mut session = Session::join(&server, "ann", "room", Told::Yes);
-    for method in ["presence", "presence_stats"] {
-        assert_eq!(session.ask(method, &json!({"channel": "room"}))["error"]["code"], 108);
-    }
+    assert_eq!(session.ask("presence", &json!({"channel": "room"}))["error"]["code"], 108);
     let _raw = server.join("room?name=bob");
+    assert_eq!(session.stats("room"), (2, 0), "how many users there are is not known");
     assert_eq!(members(&server, "room"), 2, "how many there are is known in any case");
     let publication = session.object();
     assert!(publication["push"]["pub"].is_object(), "nobody is told of bob: {publication}");

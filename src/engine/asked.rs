@@ -112,14 +112,14 @@ impl Engine {
         }
     }
 
-    /// How many are in `room`, all of them; `None` if it keeps no presence: [`Engine::members`] knows even then.
+    /// How many are in `room`, on all shards. Users are known where presence is kept; elsewhere there are 0 of them.
     ///
     /// # Errors
     /// The engine has ended.
-    pub async fn presence_stats(&self, room: &RoomName) -> Result<Option<PresenceStats>, Ended> {
+    pub async fn presence_stats(&self, room: &RoomName) -> Result<PresenceStats, Ended> {
         match self.ask(room, Ask::PresenceStats).await? {
-            Some(Answer::PresenceStats(Some(stats))) => Ok(Some(stats)),
-            _ => Ok(self.shared.settings.for_room(room.as_str()).has_presence().then(PresenceStats::default)),
+            Some(Answer::PresenceStats(stats)) => Ok(stats),
+            _ => Ok(PresenceStats::default()),
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) enum Answer {
     History(Option<History>),
     /// `None`: the room keeps no presence, or is not there.
     Presence(Option<Vec<Present>>),
-    PresenceStats(Option<PresenceStats>),
+    PresenceStats(PresenceStats),
     Forgotten,
 }
 

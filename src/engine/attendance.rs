@@ -106,11 +106,11 @@ impl Homes {
         Some(self.rooms.get(&room_id)?.roll.as_ref()?.list())
     }
 
-    /// `None`: the room keeps no presence, or is not there.
-    pub(crate) fn presence_stats(&self, room_id: u64) -> Option<PresenceStats> {
-        let room = self.rooms.get(&room_id)?;
+    /// Of any room: one that keeps no presence knows its members and not their users. One that is not here has nobody.
+    pub(crate) fn presence_stats(&self, room_id: u64) -> PresenceStats {
+        let Some(room) = self.rooms.get(&room_id) else { return PresenceStats::default() };
         let clients = room.room.members();
-        Some(PresenceStats { clients, users: room.roll.as_ref()?.users(clients) })
+        PresenceStats { clients, users: room.roll.as_ref().map_or(0, |roll| roll.users(clients)) }
     }
 }
 

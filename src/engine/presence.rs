@@ -24,6 +24,7 @@ pub struct PresenceStats {
     /// Connections.
     pub clients: u32,
     /// Users of theirs: several connections of one user count once, and all that are anonymous are one user together.
+    /// 0: not known, the room keeps no presence.
     pub users: u32,
 }
 

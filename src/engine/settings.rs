@@ -182,7 +182,7 @@ pub enum Recovery {
 /// Whether others may ask who is in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Presence {
-    /// Nobody is told, error 108.
+    /// Nobody is told who, error 108; how many there are is told.
     #[default]
     Off,
     /// Sessions, and raw members that have a name, are listed.

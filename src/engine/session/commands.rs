@@ -208,8 +208,8 @@ impl<S: Socket> Shard<S> {
             Answer::History(Some(history)) => write_history(out, id, &history),
             Answer::History(None) => reply::error(out, id, &Error::NOT_AVAILABLE.because("the room keeps no history")),
             Answer::Presence(Some(members)) => reply::presence(out, id, members.iter().map(|it| it.view())),
-            Answer::PresenceStats(Some(stats)) => reply::presence_stats(out, id, stats.clients, stats.users),
-            Answer::Presence(None) | Answer::PresenceStats(None) => {
+            Answer::PresenceStats(stats) => reply::presence_stats(out, id, stats.clients, stats.users),
+            Answer::Presence(None) => {
                 reply::error(out, id, &Error::NOT_AVAILABLE.because("the room keeps no presence"));
             }
             Answer::Forgotten => {}

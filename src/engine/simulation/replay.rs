@@ -17,6 +17,7 @@ use crate::engine::feed::Encoding;
 use crate::engine::home::Held;
 use crate::engine::metrics::Counter;
 use crate::engine::position::Start;
+use crate::engine::session::Identity;
 use crate::engine::settings::{Echo, RoomClass, RoomSettings, Settings};
 
 const PUBLICATIONS: usize = 100;
@@ -62,7 +63,13 @@ fn join(world: &mut World, encoding: Encoding, capacity: usize) -> Vec<SharedWir
             let wire = Arc::new(Mutex::new(wire));
             let join = Join {
                 socket: FakeSocket::new(Arc::clone(&wire)),
-                role: Role::Member { room, encoding, start: Start::Last(u32::MAX), echo: Echo::On },
+                role: Role::Member {
+                    room,
+                    encoding,
+                    start: Start::Last(u32::MAX),
+                    echo: Echo::On,
+                    identity: Identity::default(),
+                },
                 permit: Permit::uncounted(),
                 greeting: Vec::new(),
                 unread: Vec::new(),
