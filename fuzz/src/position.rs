@@ -6,7 +6,7 @@ use shardcast::engine::{Position, Start};
 use shardcast::fuzzed::{decoded, start};
 use shardcast::protocol::{position, v1};
 use shardcast::{ROOM_NAME_BYTES_MAX, RoomName};
-use shardcast_fuzz::{bounded, fuzz_target};
+use shardcast_fuzz::{PROTOCOL, bounded, fuzz_mutator, fuzz_target, mutate_text};
 
 fn positions(text: &str) {
     let parsed = position::parse(text);
@@ -23,6 +23,10 @@ fn positions(text: &str) {
         assert_eq!(position::parse(&written), Ok((epoch, offset)));
     }
 }
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate_text(PROTOCOL, data, size, max_size, seed)
+});
 
 fuzz_target!(|data: &[u8]| {
     bounded(16 * data.len() + (16 << 10), || {

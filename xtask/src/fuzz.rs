@@ -129,6 +129,8 @@ impl Target {
             format!("-timeout={INPUT_SECONDS_MAX}"),
             format!("-rss_limit_mb={MEMORY_MIB_MAX}"),
             format!("-artifact_prefix={}/", crashes.display()),
+            // Which edges, not how often: a corpus a quarter as large, so that each input is tried more.
+            "-use_counters=0".to_owned(),
             "-print_final_stats=1".to_owned(),
         ]);
         let words = Path::new(FOLDER).join("dictionaries").join(self.name);
