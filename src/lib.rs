@@ -45,7 +45,8 @@ pub use server::fuzzed;
 // Start, and every bound and default.
 #[doc(inline)]
 pub use engine::settings::{
-    ClientPublish, Echo, Heartbeat, LagPolicy, Limits, Pinning, RoomClass, RoomSettings, SHARDS_MAX, Settings,
+    ClientPublish, Deflate, DeflateMode, Echo, Heartbeat, LagPolicy, Limits, Pinning, RoomClass, RoomSettings,
+    SHARDS_MAX, Settings,
 };
 #[doc(inline)]
 pub use engine::{Engine, StartError};
@@ -57,7 +58,7 @@ pub use engine::{
 };
 
 #[doc(inline)]
-pub use engine::settings::{Recovery, SessionSettings};
+pub use engine::settings::{Presence, PresenceEvents, Recovery, SessionSettings};
 #[doc(inline)]
 pub use engine::{Identity, SessionTerms, Target, Transport};
 
@@ -65,11 +66,11 @@ pub use engine::{Identity, SessionTerms, Target, Transport};
 #[doc(inline)]
 pub use engine::room::{ROOM_NAME_BYTES_MAX, RoomName, RoomNameError};
 #[doc(inline)]
-pub use engine::{Ended, Publication, PublishError, Published};
+pub use engine::{Ended, Keeping, Publication, PublishError, Published};
 
 // Look back.
 #[doc(inline)]
-pub use engine::{Epoch, History, HistoryQuery, Order, Position, PositionError, Record, Start};
+pub use engine::{Epoch, History, HistoryQuery, Newer, Order, Position, PositionError, Record, Start};
 #[doc(inline)]
 pub use engine::{PresenceStats, Present};
 #[doc(inline)]

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
 use support::{Client, Process, Server, Signal, eventually};
 
 fn urls(server: &Server) -> (String, String) {
@@ -143,4 +145,39 @@ fn subscribers_come_back_after_a_restart() {
     assert_eq!(server.publish("news", "after").published(), (1, 1));
     assert_eq!(subscriber.line(), "after");
     assert_eq!(subscriber.exit_code(), Some(0), "{}", subscriber.errors());
+}
+
+#[test]
+fn a_line_that_is_sent_again_has_the_same_key() {
+    // Takes requests on connections of their own and leaves the first without an answer.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let mut publisher = Process::start(&["publish", "room", "--server", &url]);
+    publisher.feed("one\ntwo\n");
+    publisher.end_input();
+    let mut keys_and_lines = Vec::new();
+    for (number, stream) in listener.incoming().take(3).enumerate() {
+        let stream = stream.expect("somebody connects");
+        let mut reader = BufReader::new(&stream);
+        let (mut key, mut length, mut line) = (String::new(), 0, String::new());
+        while reader.read_line(&mut line).expect("a head comes") > 2 {
+            match line.trim_end().split_once(": ") {
+                Some(("idempotency-key", value)) => value.clone_into(&mut key),
+                Some(("content-length", value)) => length = value.parse().expect("a number"),
+                _ => {}
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body comes");
+        keys_and_lines.push((key, String::from_utf8(body).expect("it is text")));
+        if number > 0 {
+            let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+            (&stream).write_all(answer.as_bytes()).expect("it reads");
+        }
+    }
+    assert_eq!(publisher.exit_code(), Some(0), "{}", publisher.errors());
+    let [(key, first), (same, again), (other, second)] = &keys_and_lines[..] else { panic!("{keys_and_lines:?}") };
+    assert_eq!((first.as_str(), again.as_str(), second.as_str()), ("one", "one", "two"));
+    assert!(!key.is_empty() && key == same && key != other, "{keys_and_lines:?}");
 }

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use shardcast::protocol::frame::{
-    CONTROL_BYTES_MAX, DecodeLimits, MessageKind, ProtocolError, Sink, Unfinished, decode,
+    CONTROL_BYTES_MAX, DecodeLimits, Extension, MessageKind, ProtocolError, Sink, Unfinished, decode,
 };
 
 const LIMITS: DecodeLimits = DecodeLimits { message_bytes_max: 300, message_fragments_max: 4 };
@@ -16,7 +16,9 @@ const BUDGET: usize = 16 << 10;
 const RUNS: u64 = 150_000;
 
 /// Frames of clients, unmasked by a mask of zeroes where that does not matter, as hex: what decoding has to tell apart.
-const CORPUS: [&str; 14] = [
+const CORPUS: [&str; 16] = [
+    "c187 00000000 f248cdc9c90700",
+    "4183 00000000 f248cd 8980 00000000 8084 00000000 c9c90700",
     "8185000000006865 6c6c6f",
     "8282 01020304 0102",
     "0183 00000000 616263 0083 00000000 646566 8080 00000000",
@@ -34,8 +36,8 @@ const CORPUS: [&str; 14] = [
 ];
 
 /// What was decoded, in order.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Decoded(Vec<(&'static str, Vec<u8>)>);
+#[derive(Debug, PartialEq, Eq)]
+struct Decoded(Vec<(&'static str, Vec<u8>)>, Extension);
 
 impl Sink for Decoded {
     fn message(&mut self, kind: MessageKind, payload: &[u8]) -> ControlFlow<()> {
@@ -43,6 +45,18 @@ impl Sink for Decoded {
         assert!(kind == MessageKind::Binary || std::str::from_utf8(payload).is_ok(), "a text is UTF-8");
         self.0.push((if kind == MessageKind::Text { "text" } else { "binary" }, payload.to_vec()));
         ControlFlow::Continue(())
+    }
+
+    fn extension(&self) -> Extension {
+        self.1
+    }
+
+    fn compressed_message(&mut self, _: MessageKind, payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
+        assert!(self.1 == Extension::Deflate, "it was not agreed on");
+        assert!(payload.len() <= LIMITS.message_bytes_max / 8 * 9 + 71, "a message of {} bytes", payload.len());
+        self.0.push(("compressed", payload.to_vec()));
+        let error = (payload.first() == Some(&0xff)).then_some(ProtocolError::InvalidDeflate);
+        error.map_or(Ok(ControlFlow::Continue(())), Err)
     }
 
     fn ping(&mut self, payload: &[u8]) -> ControlFlow<()> {
@@ -112,8 +126,13 @@ fn mutated(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 }
 
 /// Decodes `bytes`, cut into pieces of `piece()` bytes.
-fn decoded(bytes: &[u8], mut piece: impl FnMut() -> usize) -> (Decoded, Result<(), ProtocolError>) {
-    let (mut unfinished, mut budget, mut sink): (Option<Box<Unfinished>>, _, _) = (None, BUDGET, Decoded::default());
+fn decoded(
+    bytes: &[u8],
+    extension: Extension,
+    mut piece: impl FnMut() -> usize,
+) -> (Decoded, Result<(), ProtocolError>) {
+    let (mut unfinished, mut budget, mut sink): (Option<Box<Unfinished>>, _, _) =
+        (None, BUDGET, Decoded(Vec::new(), extension));
     let mut rest = bytes;
     let mut result = Ok(());
     while !rest.is_empty() && result.is_ok() {
@@ -144,9 +163,10 @@ fn nearly_right_bytes() {
     let (mut random, mut good, mut bad) = (Random(seed), 0, 0);
     for run in 0..RUNS {
         let bytes = mutated(&corpus, &mut random);
-        let whole = decoded(&bytes, || usize::MAX);
-        let single = decoded(&bytes, || 1);
-        let pieces = decoded(&bytes, || 1 + random.below(20));
+        let extension = if run % 2 == 0 { Extension::None } else { Extension::Deflate };
+        let whole = decoded(&bytes, extension, || usize::MAX);
+        let single = decoded(&bytes, extension, || 1);
+        let pieces = decoded(&bytes, extension, || 1 + random.below(20));
         for other in [single, pieces] {
             assert_eq!(other.0, whole.0, "seed {seed}, run {run}: {bytes:02x?}");
             let code = |result: &Result<(), ProtocolError>| result.err().map(|error| error.close_code());

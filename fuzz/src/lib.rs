@@ -64,8 +64,8 @@ pub fn pieces(bytes: &[u8], seed: u16) -> Vec<&[u8]> {
     pieces
 }
 
-/// What one line of JSON says. `None`: it is JSON, but with a number or half of a surrogate pair that a [`Value`] cannot
-/// hold; other parsers can, so it may be passed on.
+/// What one line of JSON says. `None`: it is JSON, but with a number or half of a surrogate pair that a [`Value`]
+/// cannot hold; other parsers can, so it may be passed on.
 ///
 /// # Panics
 /// It is not JSON, or not one line.

@@ -7,11 +7,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::console::{Console, Input};
+use super::handshake::Dialect;
 use super::input;
 use super::link::{EVENTS_MAX, End, Event, Link, Outgoing};
 use super::message::{self, encode};
 use super::output::Gone;
 use super::pending::{Pending, UNSENT_MAX};
+use super::resume::Start;
 use super::session::{Reconnect, Session};
 use super::target::Target;
 use super::{ClientError, notice};
@@ -46,7 +48,7 @@ pub(crate) struct ChatArgs {
 pub(super) async fn chat(arguments: ChatArgs) -> Result<(), ClientError> {
     let target = Target::new(&arguments.room, &arguments.server)?;
     let name = message::name(&arguments.name);
-    let mut session = Session::new(target.clone(), Reconnect::Always)?;
+    let mut session = Session::new(target.clone(), Dialect::Raw, Reconnect::Always)?;
     let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     if terminal {
         notice(format_args!("you are {name} in {target}; /quit leaves"));
@@ -116,7 +118,7 @@ impl Chat {
     /// Connects, and takes what is typed meanwhile. `None`: left.
     async fn connect(&mut self, session: &mut Session) -> Result<Option<Link>, ClientError> {
         self.console.prompt().await;
-        let mut connecting = std::pin::pin!(session.connect());
+        let mut connecting = std::pin::pin!(session.connect(Start::Now));
         loop {
             if self.input.is_over(&self.pending) {
                 return Ok(None);

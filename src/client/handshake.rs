@@ -12,6 +12,7 @@ use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest as _, Sha1};
+use shardcast::protocol::v1;
 use std::time::Duration;
 
 use super::target::Target;
@@ -38,10 +39,29 @@ pub(super) enum HandshakeError {
     Refused(String),
 }
 
+/// What the messages of a connection look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Payloads, and nothing else.
+    Raw,
+    /// The subprotocol `shardcast.v1`: each message tells its position.
+    V1,
+}
+
+impl Dialect {
+    /// The name that client and server agree on.
+    fn subprotocol(self) -> Option<&'static str> {
+        match self {
+            Self::Raw => None,
+            Self::V1 => Some(v1::SUBPROTOCOL),
+        }
+    }
+}
+
 /// Opens the room's WebSocket.
-pub(super) async fn open(target: &Target, path: &str) -> Result<TokioIo<Upgraded>, HandshakeError> {
+pub(super) async fn open(target: &Target, path: &str, dialect: Dialect) -> Result<TokioIo<Upgraded>, HandshakeError> {
     let stream = target.dial().await.map_err(unreachable)?;
-    tokio::time::timeout(ANSWER_TIME_MAX, upgrade(target, path, stream))
+    tokio::time::timeout(ANSWER_TIME_MAX, upgrade(target, path, dialect, stream))
         .await
         .map_err(|_| HandshakeError::Unreachable("no answer to the handshake in 15 s".to_owned()))?
 }
@@ -49,6 +69,7 @@ pub(super) async fn open(target: &Target, path: &str) -> Result<TokioIo<Upgraded
 async fn upgrade(
     target: &Target,
     path: &str,
+    dialect: Dialect,
     stream: tokio::net::TcpStream,
 ) -> Result<TokioIo<Upgraded>, HandshakeError> {
     let (mut requests, connection) =
@@ -56,21 +77,28 @@ async fn upgrade(
     // It ends by itself: with the upgrade, or when `requests` is dropped. Its error is the request's error too.
     tokio::spawn(async move { drop(connection.with_upgrades().await) });
     let key = fastwebsockets::handshake::generate_key();
-    let request = Request::get(path)
+    let mut request = Request::get(path)
         .header(header::HOST, &target.authority)
         .header(header::USER_AGENT, USER_AGENT)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
-        .header(header::SEC_WEBSOCKET_KEY, &key)
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| HandshakeError::Refused(error.to_string()))?;
+        .header(header::SEC_WEBSOCKET_KEY, &key);
+    if let Some(subprotocol) = dialect.subprotocol() {
+        request = request.header(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| HandshakeError::Refused(error.to_string()))?;
     let mut response = requests.send_request(request).await.map_err(unreachable)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refusal(response).await);
     }
     if !is_upgrade(&response, &key) {
         return Err(HandshakeError::Refused("101 without a correct WebSocket handshake".to_owned()));
+    }
+    let chosen = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+    if let Some(wanted) = dialect.subprotocol().filter(|wanted| chosen.is_none_or(|chosen| chosen != wanted)) {
+        let why = format!("101 without the subprotocol {wanted}: it cannot tell positions");
+        return Err(HandshakeError::Refused(why));
     }
     let upgraded = hyper::upgrade::on(&mut response).await.map_err(unreachable)?;
     Ok(TokioIo::new(upgraded))

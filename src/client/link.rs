@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::fragments::{Fragments, MESSAGE_BYTES_MAX, bytes_of};
-use super::handshake::{self, HandshakeError};
+use super::handshake::{self, Dialect, HandshakeError};
 use super::target::Target;
 
 /// Messages read and not yet taken.
@@ -82,8 +82,8 @@ impl Link {
     ///
     /// # Errors
     /// See [`HandshakeError`].
-    pub(super) async fn open(target: &Target, path: &str) -> Result<Self, HandshakeError> {
-        Ok(Self::over(handshake::open(target, path).await?))
+    pub(super) async fn open(target: &Target, path: &str, dialect: Dialect) -> Result<Self, HandshakeError> {
+        Ok(Self::over(handshake::open(target, path, dialect).await?))
     }
 
     fn over(stream: TokioIo<Upgraded>) -> Self {

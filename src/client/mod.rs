@@ -1,10 +1,11 @@
 //! The console clients: `publish`, `subscribe` and `chat`. They meet a server only over the network, like anybody's
-//! client: nothing here imports the engine beyond the rule for a room's name, or the server.
+//! client: nothing here imports the server, or of the engine more than the rule for a room's name; `protocol` gives the
+//! words of the wire.
 //!
 //! ```text
 //! arguments → target (where the room is) ─┬─ publish:         input (stdin) → publisher (HTTP) → retry
 //!                                         └─ subscribe, chat: session (reconnects) → link (WebSocket) → output
-//! (stdout)
+//!                                                        subscribe: … → resume (what is new) → …
 //! ```
 //! Standard output carries messages only; everything about the connection goes to standard error.
 
@@ -18,8 +19,12 @@ mod link;
 mod message;
 mod output;
 mod pending;
+mod position;
+mod position_file;
+mod printer;
 mod publish;
 mod publisher;
+mod resume;
 mod retry;
 mod session;
 mod subscribe;
@@ -63,6 +68,9 @@ pub(crate) enum ClientError {
     /// Ctrl-C. Exit code 130, as of a process that the signal ended.
     #[error("interrupted")]
     Interrupted,
+    /// SIGTERM. Exit code 143, likewise.
+    #[error("terminated")]
+    Terminated,
 }
 
 impl ClientError {
@@ -73,6 +81,7 @@ impl ClientError {
             Self::Usage(_) => 64,
             Self::Unavailable(_) => 69,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }
@@ -100,7 +109,7 @@ fn exit(result: Result<(), ClientError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if !matches!(error, ClientError::Interrupted) {
+            if !matches!(error, ClientError::Interrupted | ClientError::Terminated) {
                 notice(format_args!("{error}"));
             }
             ExitCode::from(error.code())

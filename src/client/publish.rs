@@ -24,8 +24,9 @@ const RETRY_ONE_FOR: Duration = Duration::from_secs(10);
 #[command(
     after_help = "Without TEXT, every line of standard input is a publication, sent at once: the next follows when \
     the server has acknowledged it. While the server is away or busy, input waits and the same line is tried again, \
-    so that nothing is lost; a line whose acknowledgement got lost may arrive twice. Lines that the server does not \
-    take (too long) are reported and skipped. Exit code: 0 if everything was acknowledged, 1 if not, 69 if the \
+    so that nothing is lost. A line whose acknowledgement got lost is sent again with its Idempotency-Key: it is \
+    in the room twice only if the server has forgotten the key. Lines that the server does not take (too long) are \
+    reported and skipped. Exit code: 0 if everything was acknowledged, 1 if not, 69 if the \
     server was unavailable for longer than --retry-for."
 )]
 pub(crate) struct PublishArgs {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
@@ -18,6 +18,9 @@ use super::target::{Target, TargetError};
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
 /// How much of a positive answer is read, bytes.
 const RECEIPT_BYTES_MAX: usize = 4 << 10;
+
+/// Two requests with the same value are one publication, to a server that knows the field.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What the server, or the lack of one, says to a publication.
 #[derive(Debug)]
@@ -72,9 +75,9 @@ impl Publisher {
         Ok(Self { target, path, content_type, authorization: api_key, connection: None })
     }
 
-    /// One try.
-    pub(super) async fn publish(&mut self, payload: Bytes) -> Answer {
-        match tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(payload)).await {
+    /// One try; every try of one publication has the same `key`, which has to be fit for a header.
+    pub(super) async fn publish(&mut self, key: &str, payload: Bytes) -> Answer {
+        match tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(key, payload)).await {
             Ok(Ok(answer)) => answer,
             failed => {
                 self.connection = None;
@@ -87,7 +90,7 @@ impl Publisher {
         }
     }
 
-    async fn exchange(&mut self, payload: Bytes) -> anyhow::Result<Answer> {
+    async fn exchange(&mut self, key: &str, payload: Bytes) -> anyhow::Result<Answer> {
         loop {
             let kept = self.connection.take();
             let reused = kept.is_some();
@@ -99,7 +102,7 @@ impl Publisher {
             if connection.requests.ready().await.is_err() && reused {
                 continue;
             }
-            let request = self.request(payload.clone())?;
+            let request = self.request(key, payload.clone())?;
             let response = match connection.requests.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => {
@@ -124,11 +127,12 @@ impl Publisher {
         Ok(Connection { requests, _task: task })
     }
 
-    fn request(&self, payload: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    fn request(&self, key: &str, payload: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         let mut request = Request::post(&self.path)
             .header(header::HOST, &self.target.authority)
             .header(header::USER_AGENT, USER_AGENT)
-            .header(header::CONTENT_TYPE, self.content_type);
+            .header(header::CONTENT_TYPE, self.content_type)
+            .header(IDEMPOTENCY_KEY, key);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }

@@ -27,6 +27,10 @@ pub(super) enum Outcome {
 pub(super) struct Retry {
     publisher: Publisher,
     backoff: Backoff,
+    /// Tells this process's publications from all others.
+    seed: u64,
+    /// How many publications there were.
+    count: u64,
     /// How long one publication is tried; `None`: for ever.
     time_max: Option<Duration>,
     told_at: Option<Instant>,
@@ -35,21 +39,23 @@ pub(super) struct Retry {
 impl Retry {
     /// Tries each publication for at most `time_max`.
     pub(super) fn new(publisher: Publisher, time_max: Option<Duration>) -> Self {
-        Self { publisher, backoff: Backoff::new(Backoff::process_seed()), time_max, told_at: None }
+        let (backoff, seed) = (Backoff::new(Backoff::process_seed()), Backoff::process_seed());
+        Self { publisher, backoff, seed, count: 0, time_max, told_at: None }
     }
 
     /// Publishes; `what` names the publication in messages ("line 7").
     ///
     /// An answer that got lost cannot be told from a publication that did: after a lost connection the same is sent
-    /// again
-    /// and may then be in the room twice.
+    /// again, with the same key. A server that has forgotten the key, or knows none, then has it twice.
     ///
     /// # Errors
     /// The server would refuse any other publication too, or was not available for too long.
     pub(super) async fn publish(&mut self, what: &str, payload: &Bytes) -> Result<Outcome, ClientError> {
         let started = Instant::now();
+        self.count += 1;
+        let key = format!("{:016x}-{}", self.seed, self.count);
         loop {
-            let (why, wait) = match self.publisher.publish(payload.clone()).await {
+            let (why, wait) = match self.publisher.publish(&key, payload.clone()).await {
                 Answer::Accepted(receipt) => {
                     self.backoff.reset();
                     return Ok(Outcome::Accepted(receipt));

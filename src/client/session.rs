@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
-use super::handshake::HandshakeError;
+use super::handshake::{Dialect, HandshakeError};
 use super::link::{End, Link};
 use super::message::one_line;
+use super::resume::Start;
 use super::target::{Target, TargetError};
 use super::{ClientError, notice};
 
@@ -40,6 +41,7 @@ enum Meaning {
 pub(super) struct Session {
     target: Target,
     path: String,
+    dialect: Dialect,
     reconnect: Reconnect,
     backoff: Backoff,
     connected_at: Option<Instant>,
@@ -61,25 +63,30 @@ enum Outage {
 
 impl Session {
     /// Of the room at `target`; does not connect yet.
-    pub(super) fn new(target: Target, reconnect: Reconnect) -> Result<Self, TargetError> {
+    pub(super) fn new(target: Target, dialect: Dialect, reconnect: Reconnect) -> Result<Self, TargetError> {
         let path = target.socket_path()?.to_owned();
         let backoff = Backoff::new(Backoff::process_seed());
         let (connected_at, outage, delay) = (None, Outage::Fresh, Duration::ZERO);
-        Ok(Self { target, path, reconnect, backoff, connected_at, outage, delay })
+        Ok(Self { target, path, dialect, reconnect, backoff, connected_at, outage, delay })
     }
 
-    /// Connects, however often it takes. Safe to drop while waiting.
+    /// Connects at `start`, however often it takes. Safe to drop while waiting.
     ///
     /// # Errors
     /// The server refuses; or it cannot be reached, and there is to be no further try.
-    pub(super) async fn connect(&mut self) -> Result<Link, ClientError> {
+    pub(super) async fn connect(&mut self, start: Start) -> Result<Link, ClientError> {
+        let path = path_at(&self.path, start);
         loop {
             sleep(std::mem::take(&mut self.delay)).await;
             let room = &self.target;
-            match Link::open(room, &self.path).await {
+            match Link::open(room, &path, self.dialect).await {
                 Ok(link) => {
                     if self.outage == Outage::Told {
-                        notice(format_args!("connected to {room} again; what was sent meanwhile is not shown"));
+                        let missed = match self.dialect {
+                            Dialect::Raw => "; what was sent meanwhile is not shown",
+                            Dialect::V1 => "",
+                        };
+                        notice(format_args!("connected to {room} again{missed}"));
                     }
                     self.outage = Outage::No;
                     self.connected_at = Some(Instant::now());
@@ -133,11 +140,21 @@ impl Session {
     }
 }
 
+/// The room's path, with where to begin in its query.
+fn path_at(path: &str, start: Start) -> String {
+    match start.query() {
+        None => path.to_owned(),
+        Some(query) if path.contains('?') => format!("{path}&{query}"),
+        Some(query) => format!("{path}?{query}"),
+    }
+}
+
 /// Codes of RFC 6455 and the registry; 3000–4999 as centrifuge has them: the upper half of each thousand is final.
+/// 4410 answers a position in the URL that cannot be gone on from.
 fn meaning(end: &End) -> Meaning {
     match end {
         End::Closed { code: Some(1000), .. } => Meaning::Finished,
-        End::Closed { code: Some(1002 | 1003 | 1007 | 1008 | 1010 | 3500..=3999 | 4500..=4999), .. } => {
+        End::Closed { code: Some(1002 | 1003 | 1007 | 1008 | 1010 | 3500..=3999 | 4410 | 4500..=4999), .. } => {
             Meaning::Refused
         }
         End::Closed { .. } | End::Lost(_) => Meaning::Later,
@@ -158,6 +175,7 @@ fn words(end: &End) -> String {
         1009 => "the message was too big for the server",
         1013 => "the server is too busy",
         3008 => "this client read too slowly",
+        4410 => "what was asked for cannot be replayed",
         _ => "the server closed the connection",
     };
     if reason.is_empty() { format!("{meaning} ({code})") } else { format!("{meaning} ({code} {reason})") }
@@ -177,11 +195,16 @@ mod tests {
             (closed(Some(1012)), Meaning::Later),
             (closed(Some(3008)), Meaning::Later),
             (closed(Some(3501)), Meaning::Refused),
+            (closed(Some(4409)), Meaning::Later),
+            (closed(Some(4410)), Meaning::Refused),
             (closed(None), Meaning::Later),
             (End::Lost("gone".to_owned()), Meaning::Later),
         ] {
             assert_eq!(meaning(&end), expected, "{end:?}");
         }
+        assert_eq!(path_at("/ws/a", Start::Now), "/ws/a");
+        assert_eq!(path_at("/ws/a", Start::Last(3)), "/ws/a?last=3");
+        assert_eq!(path_at("/ws/a?token=t", Start::Last(3)), "/ws/a?token=t&last=3");
         assert_eq!(words(&closed(Some(3008))), "this client read too slowly (3008 why)");
     }
 }

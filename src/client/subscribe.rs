@@ -1,25 +1,37 @@
 //! `shardcast subscribe`: every message of a room, on standard output.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::BytesMut;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ClientError;
-use super::link::{EVENTS_MAX, End, Event, Link};
-use super::message::harmless;
-use super::output::{Gone, Output};
+use super::handshake::Dialect;
+use super::output::Output;
+use super::position::Position;
+use super::position_file::PositionFile;
+use super::printer::{Form, Over, Prefix, Printer};
+use super::resume::{Resume, Start};
 use super::session::{Reconnect, Session};
 use super::target::Target;
 
+/// How long a subscriber that was told to end writes what it has read.
+const LAST_WRITES_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// Arguments of `shardcast subscribe`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     after_help = "Every text message is one line (more, if it has line breaks itself). A binary message is a line of \
     base64, or with --raw its bytes as they are, with nothing added. On a terminal, control characters are removed \
-    unless --raw. Status goes to standard error. Exit code: 0 after --count messages, or when the reader of standard \
-    output or the server has finished; 1 if the server refuses; 69 if it is unavailable (--no-reconnect)."
+    unless --raw. Status goes to standard error.\n\n\
+    After a lost connection it connects again. With --follow, --since, --last, --positions or --position-file it then \
+    goes on where it was, as far as the room's history reaches: each message is printed once, and what is lost is told \
+    in one line, with the position. (What was printed when the process is killed may be printed again with \
+    --position-file.)\n\n\
+    Exit code: 0 after --count messages, or when the reader of standard output or the server has finished; 1 if the \
+    server refuses; 69 if it is unavailable (--no-reconnect)."
 )]
 pub(crate) struct SubscribeArgs {
     /// The room's name, or its URL (ws://HOST/ws/ROOM)
@@ -27,6 +39,21 @@ pub(crate) struct SubscribeArgs {
     /// The server, for a room's name
     #[arg(long, value_name = "URL", env = "SHARDCAST_SERVER", default_value = "ws://127.0.0.1:8080")]
     server: String,
+    /// Begin behind this position, as --positions or a publish tells it
+    #[arg(long, value_name = "EPOCH:OFFSET", conflicts_with = "last")]
+    since: Option<Position>,
+    /// Begin with the newest so many messages
+    #[arg(long, value_name = "N")]
+    last: Option<u64>,
+    /// After a lost connection go on where it was, for ever
+    #[arg(long, conflicts_with = "no_reconnect")]
+    follow: bool,
+    /// Keep the position in this file; if it has one, begin there
+    #[arg(long, value_name = "FILE")]
+    position_file: Option<PathBuf>,
+    /// Print each message's position and a tab before it
+    #[arg(long, conflicts_with = "raw")]
+    positions: bool,
     /// Stop after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -38,119 +65,96 @@ pub(crate) struct SubscribeArgs {
     no_reconnect: bool,
 }
 
-/// How messages become output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// As they are.
-    Raw,
-    /// For a program that reads lines.
-    Lines,
-    /// For a person at a terminal.
-    Terminal,
+impl SubscribeArgs {
+    /// Where to begin; `None`: positions are of no interest.
+    fn start(&self, file: Option<&PositionFile>) -> std::io::Result<Option<Start>> {
+        if let Some(position) = file.map(PositionFile::load).transpose()?.flatten() {
+            return Ok(Some(Start::Since(position)));
+        }
+        let asked = self.since.map(Start::Since).or(self.last.map(Start::Last));
+        Ok(asked.or_else(|| (self.follow || self.positions || file.is_some()).then_some(Start::Now)))
+    }
+
+    fn form(&self) -> Form {
+        match (self.raw, std::io::stdout().is_terminal()) {
+            (true, _) => Form::Raw,
+            (false, true) => Form::Terminal,
+            (false, false) => Form::Lines,
+        }
+    }
 }
 
 /// Runs `shardcast subscribe`.
 pub(super) async fn subscribe(arguments: SubscribeArgs) -> Result<(), ClientError> {
     let target = Target::new(&arguments.room, &arguments.server)?;
+    let form = arguments.form();
+    let file = arguments.position_file.clone().map(PositionFile::new);
+    let start = arguments.start(file.as_ref())?;
+    let dialect = if start.is_some() { Dialect::V1 } else { Dialect::Raw };
     let reconnect = if arguments.no_reconnect { Reconnect::Never } else { Reconnect::Always };
-    let mut session = Session::new(target, reconnect)?;
-    let form = match (arguments.raw, std::io::stdout().is_terminal()) {
-        (true, _) => Form::Raw,
-        (false, true) => Form::Terminal,
-        (false, false) => Form::Lines,
-    };
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut printer = Printer { output: Output::start()?, form, remaining: arguments.count };
-    follow(&mut session, &mut printer, &mut interrupt).await?;
+    let mut session = Session::new(target, dialect, reconnect)?;
+    let mut resume = start.map(Resume::new);
+    let mut stop = Stop::new()?;
+    let prefix = if arguments.positions { Prefix::Position } else { Prefix::None };
+    let mut printer = Printer::new(Output::start_with(file)?, form, prefix, arguments.count);
+    let result = follow(&mut session, &mut printer, resume.as_mut(), &mut stop).await;
+    let stopped = matches!(result, Err(ClientError::Interrupted | ClientError::Terminated));
     tokio::select! {
-        written = printer.output.finish() => Ok(written?),
-        _ = interrupt.recv() => Err(ClientError::Interrupted),
+        written = printer.finish() => result.and(Ok(written?)),
+        signal = stop.signalled() => Err(signal),
+        () = tokio::time::sleep(LAST_WRITES_TIME_MAX), if stopped => result,
     }
 }
 
-/// Why a connection is over.
-enum Over {
-    /// Nothing more is to be printed.
-    Enough,
-    /// Ctrl-C.
-    Interrupted,
-    /// The other side, or the network.
-    Ended(End),
+/// What ends the process.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for either signal. Safe to drop while waiting.
+    async fn signalled(&mut self) -> ClientError {
+        tokio::select! {
+            _ = self.interrupt.recv() => ClientError::Interrupted,
+            _ = self.terminate.recv() => ClientError::Terminated,
+        }
+    }
 }
 
 /// Over all connections, until there is no more to print.
-async fn follow(session: &mut Session, printer: &mut Printer, interrupt: &mut Signal) -> Result<(), ClientError> {
+async fn follow(
+    session: &mut Session,
+    printer: &mut Printer,
+    mut resume: Option<&mut Resume>,
+    stop: &mut Stop,
+) -> Result<(), ClientError> {
     loop {
+        let start = resume.as_mut().map_or(Start::Now, |resume| resume.connect());
         let mut link = tokio::select! {
-            link = session.connect() => link?,
-            _ = interrupt.recv() => return Err(ClientError::Interrupted),
+            link = session.connect(start) => link?,
+            signal = stop.signalled() => return Err(signal),
         };
         let over = tokio::select! {
-            over = printer.print(&mut link) => over,
-            _ = interrupt.recv() => Over::Interrupted,
+            over = printer.print(&mut link, resume.as_deref_mut()) => Ok(over),
+            signal = stop.signalled() => Err(signal),
         };
         match over {
-            Over::Ended(end) if session.ended(&end)? => {}
-            Over::Ended(_) => return Ok(()),
-            Over::Enough => {
+            Ok(Over::Ended(end)) if session.ended(&end)? => {}
+            Ok(Over::Ended(_)) => return Ok(()),
+            Ok(Over::Broken(error)) => return Err(ClientError::Failed(format!("the server sent {error}"))),
+            Ok(Over::Enough) => {
                 drop(link.close(drop).await);
                 return Ok(());
             }
-            Over::Interrupted => {
+            Err(signal) => {
                 drop(link.close(drop).await);
-                return Err(ClientError::Interrupted);
+                return Err(signal);
             }
         }
     }
-}
-
-/// From messages to standard output.
-struct Printer {
-    output: Output,
-    form: Form,
-    /// How many messages more; `None`: all.
-    remaining: Option<u64>,
-}
-
-impl Printer {
-    /// Prints what comes over one connection, in batches of what is there, until it ends.
-    async fn print(&mut self, link: &mut Link) -> Over {
-        let mut events = Vec::with_capacity(EVENTS_MAX);
-        loop {
-            if link.events.recv_many(&mut events, EVENTS_MAX).await == 0 {
-                return Over::Ended(End::Lost("the connection is gone".to_owned()));
-            }
-            let mut batch = BytesMut::new();
-            let mut over = None;
-            for event in events.drain(..) {
-                match event {
-                    _ if self.remaining == Some(0) => break,
-                    Event::End(end) => over = Some(Over::Ended(end)),
-                    message => {
-                        append(&mut batch, &message, self.form);
-                        self.remaining = self.remaining.map(|count| count - 1);
-                    }
-                }
-            }
-            if self.output.write(batch.freeze()).await == Err(Gone) || self.remaining == Some(0) {
-                return Over::Enough;
-            }
-            if let Some(over) = over {
-                return over;
-            }
-        }
-    }
-}
-
-fn append(batch: &mut BytesMut, message: &Event, form: Form) {
-    match (message, form) {
-        (Event::Binary(payload), Form::Raw) => return batch.extend_from_slice(payload),
-        (Event::Binary(payload), _) => batch.extend_from_slice(STANDARD.encode(payload).as_bytes()),
-        (Event::Text(text), Form::Terminal) => {
-            batch.extend_from_slice(harmless(&String::from_utf8_lossy(text)).as_bytes());
-        }
-        (Event::Text(text), _) => batch.extend_from_slice(text),
-        (Event::End(_), _) => return,
-    }
-    batch.extend_from_slice(b"\n");
 }

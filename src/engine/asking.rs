@@ -46,7 +46,7 @@ pub(crate) enum Answer {
     History(Option<History>),
     /// `None`: the room keeps no presence, or is not there.
     Presence(Option<Vec<Present>>),
-    PresenceStats(Option<PresenceStats>),
+    PresenceStats(PresenceStats),
     Forgotten,
 }
 
@@ -61,6 +61,7 @@ impl Answered {
     pub(crate) fn len_bytes(&self) -> usize {
         let records = match &self.answer {
             Answer::History(Some(history)) => history.records.iter().map(|record| record.payload.len() + 128).sum(),
+            Answer::Presence(Some(members)) => members.iter().map(Present::len_bytes).sum(),
             _ => 0,
         };
         size_of::<Self>() + records

@@ -1,5 +1,6 @@
 //! What the front door, the API and the engine's user ask of a shard.
 
+use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use super::admission::Permit;
 use super::asking::{Answer, Ask};
 use super::directory::Room;
 use super::feed::Encoding;
+use super::history::History;
 use super::home::Held;
 use super::metrics::Snapshot;
+use super::newer::Newer;
 use super::position::{Epoch, Start};
-use super::session::{Act, SessionTerms, Target};
+use super::session::{Act, Identity, SessionTerms, Target};
 use super::settings::Echo;
+use super::users::UserHashes;
+use crate::protocol::deflate::Agreed;
 use crate::protocol::frame::MessageKind;
 
 /// One command to one shard. Answers go back over the channel that it carries.
@@ -27,10 +32,14 @@ pub(crate) enum Command<S> {
     Publish { room: Arc<Room>, held: Held, publication: Publication, reply: oneshot::Sender<Published> },
     /// Say what the home of this room knows.
     Ask { room: Arc<Room>, ask: Ask, reply: oneshot::Sender<Answer> },
+    /// Say what is newer than a position in this room, which whoever asks holds, now or when there is something.
+    Newer { room: Arc<Room>, newer: Newer, reply: oneshot::Sender<History> },
     /// Take what the client of a session says by a request of its own, and say whether there is such a session.
     Emulate { number: u32, serial: u32, secret: Uuid, message: Bytes, reply: oneshot::Sender<bool> },
     /// Do something with every session that is meant, and say with how many.
     Act { target: Arc<Target>, act: Act, reply: oneshot::Sender<usize> },
+    /// Say which users the sessions belong to, hashed like this.
+    Users(Arc<RandomState>, oneshot::Sender<UserHashes>),
     /// As a home, send something through every shard; each answers with its number.
     Probe(mpsc::Sender<usize>),
     /// Say how things stand.
@@ -49,6 +58,8 @@ pub(crate) struct Join<S> {
     pub(crate) greeting: Vec<u8>,
     /// What came behind the handshake.
     pub(crate) unread: Vec<u8>,
+    /// What its handshake agreed on as to compression.
+    pub(crate) deflate: Option<Agreed>,
     /// Told when it is a member; dropped if it does not become one.
     pub(crate) joined: Option<oneshot::Sender<()>>,
 }
@@ -57,7 +68,7 @@ pub(crate) struct Join<S> {
 #[derive(Debug)]
 pub(crate) enum Role {
     /// Of one room, counted as its member already: [`super::directory::Directory::join`].
-    Member { room: Arc<Room>, encoding: Encoding, start: Start, echo: Echo },
+    Member { room: Arc<Room>, encoding: Encoding, start: Start, echo: Echo, identity: Identity },
     /// Of as many rooms as it says.
     Session(SessionTerms),
 }
@@ -73,19 +84,38 @@ pub struct Publication {
     pub tags: Option<Arc<str>>,
     /// Who published it: a JSON object. Encodings without words for that leave it out.
     pub info: Option<Arc<str>>,
+    /// Whether a room that has a history keeps it.
+    pub keeping: Keeping,
+}
+
+/// Whether a room that has a history keeps a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Keeping {
+    /// Like every other.
+    #[default]
+    Kept,
+    /// It is for those who are there: no history shows it, and it takes nothing else's place. It has an offset like
+    /// every other, which those who come back later find nothing at.
+    Passing,
 }
 
 impl Publication {
+    /// Text or bytes, without tags.
+    #[must_use]
+    pub fn of(kind: MessageKind, payload: impl Into<Bytes>) -> Self {
+        Self { kind, payload: payload.into(), tags: None, info: None, keeping: Keeping::Kept }
+    }
+
     /// A text without tags.
     #[must_use]
     pub fn text(payload: impl Into<Bytes>) -> Self {
-        Self { kind: MessageKind::Text, payload: payload.into(), tags: None, info: None }
+        Self::of(MessageKind::Text, payload)
     }
 
     /// Bytes without tags.
     #[must_use]
     pub fn binary(payload: impl Into<Bytes>) -> Self {
-        Self { kind: MessageKind::Binary, payload: payload.into(), tags: None, info: None }
+        Self::of(MessageKind::Binary, payload)
     }
 }
 

@@ -4,10 +4,11 @@ use std::io;
 
 use super::admission::Permit;
 use super::membership::Close;
+use super::presence::Attendee;
 use super::session::Session;
 use super::socket::Socket;
 use super::window::Publisher;
-use crate::protocol::frame::{self, Unfinished};
+use crate::protocol::frame::{self, Extension, Unfinished};
 
 /// A connection of one shard. An idle one is this entry and nothing else; a test keeps its size.
 #[derive(Debug)]
@@ -23,7 +24,8 @@ pub(crate) struct Connection<S> {
     pub(crate) cursor: u64,
     /// What is unfinished, if anything is.
     pub(crate) extra: Option<Box<Extra>>,
-    /// When something last came from it (second of the engine's life).
+    /// When something last came from it; of an HTTP stream, also when a comment went to it (second of the engine's
+    /// life).
     pub(crate) heard_s: u32,
     /// When the heartbeat looks at it next.
     pub(crate) due_s: u32,
@@ -71,6 +73,8 @@ impl Flags {
     pub(crate) const SESSION: Self = Self(512);
     /// An HTTP answer without end instead of a WebSocket: what its client sends says nothing.
     pub(crate) const STREAM: Self = Self(1_024);
+    /// It may send compressed messages.
+    pub(crate) const DEFLATE: Self = Self(2_048);
     /// Its own messages are in the window and must be left out.
     pub(crate) const SKIPS_OWN: Self = Self(4 | 8);
 
@@ -109,6 +113,8 @@ pub(crate) struct Extra {
     /// Messages that it may publish now, if its rate is bounded: see [`super::inbound`].
     pub(crate) allowance: Option<Allowance>,
     pub(crate) session: Option<Box<Session>>,
+    /// Who a member is, if it has a name and its room wants to know.
+    pub(crate) attendee: Option<Box<Attendee>>,
 }
 
 /// A token bucket of one second's messages.
@@ -128,6 +134,7 @@ impl Extra {
             && self.ending.is_none()
             && self.allowance.is_none()
             && self.session.is_none()
+            && self.attendee.is_none()
     }
 }
 
@@ -157,6 +164,11 @@ pub(crate) fn send(socket: &mut impl Socket, bytes: &[u8]) -> Sent {
 impl<S: Socket> Connection<S> {
     pub(crate) fn publisher(&self, shard: usize) -> Publisher {
         Publisher::connection(shard, self.serial)
+    }
+
+    /// What its frames may be.
+    pub(crate) const fn extension(&self) -> Extension {
+        if self.flags.has(Flags::DEFLATE) { Extension::Deflate } else { Extension::None }
     }
 
     pub(crate) fn extra(&mut self) -> &mut Extra {

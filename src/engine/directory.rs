@@ -99,12 +99,11 @@ impl Directory {
         self.rooms.iter().map(|held| (held.key().clone(), held.room.members())).collect()
     }
 
-    /// One holder more of a room that somebody holds.
-    pub(crate) fn hold_more(&self, room: &Room) {
-        if let Some(mut held) = self.rooms.get_mut(&room.name) {
-            debug_assert_eq!(held.room.id, room.id, "a held room is not replaced");
-            held.holders += 1;
-        }
+    /// One holder more, if somebody still holds the room.
+    pub(crate) fn hold_more(&self, room: &Room) -> Option<()> {
+        let mut held = self.rooms.get_mut(&room.name).filter(|held| held.room.id == room.id)?;
+        held.holders += 1;
+        Some(())
     }
 
     pub(crate) fn settings(&self) -> &Settings {

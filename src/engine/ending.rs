@@ -7,12 +7,12 @@
 
 use std::ops::ControlFlow;
 
-use super::connection::{Flags, State};
+use super::connection::{Connection, Flags, State};
 use super::membership::Close;
 use super::metrics::Counter;
 use super::shard::Shard;
 use super::socket::Socket;
-use crate::protocol::frame::{self, DecodeLimits, MessageKind, Sink};
+use crate::protocol::frame::{self, DecodeLimits, Extension, MessageKind, ProtocolError, Sink};
 
 /// Goes from a connection's shard to its room's home and back, behind what was published before.
 #[derive(Clone, Copy, Debug)]
@@ -38,21 +38,24 @@ impl<S: Socket> Shard<S> {
         let mark = Mark { room_id: room.id, shard: self.own_number, number, serial: connection.serial };
         let home = room.home;
         connection.extra().ending = Some(Box::new(close));
+        self.send_mark(home, mark);
+        self.schedule_abort(number);
+    }
+
+    /// Sends a mark to its room's home, behind what this shard's connections have published.
+    pub(crate) fn send_mark(&mut self, home: usize, mark: Mark) {
         if home == self.own_number {
             self.homes.mark(mark, &mut self.outbox);
         } else {
             self.outbox.mark(home, mark);
         }
-        self.schedule_abort(number);
     }
 
-    /// The mark has come back: the connection closes when it has been offered everything up to now.
+    /// The mark has come back. A newcomer becomes a member; a member's connection closes when it has been offered
+    /// everything up to now.
     pub(crate) fn marked(&mut self, mark: Mark) {
-        let same = |serial| serial == mark.serial;
-        let Some(connection) = self.connections.get_mut(mark.number).filter(|it| same(it.serial)) else { return };
-        if connection.state != State::Open {
-            return;
-        }
+        let own = |it: &&mut Connection<S>| it.serial == mark.serial && it.state == State::Open;
+        let Some(connection) = self.connections.get_mut(mark.number).filter(own) else { return self.waited(mark) };
         connection.flags.set(Flags::LEAVING);
         if !connection.flags.has(Flags::BLOCKED) {
             self.serve(mark.number);
@@ -80,7 +83,8 @@ impl<S: Socket> Shard<S> {
             message_bytes_max: limits.message_bytes_max,
             message_fragments_max: limits.message_fragments_max,
         };
-        let (mut goodbye, extra) = (Goodbye(false), connection.extra.get_or_insert_default());
+        let mut goodbye = Goodbye { extension: connection.extension(), said: false };
+        let extra = connection.extra.get_or_insert_default();
         let input = &mut self.read_buffer[..len];
         let left = &mut self.unfinished_left;
         let decoded = frame::decode(&mut extra.unfinished, input, &limits, left, &mut goodbye);
@@ -88,7 +92,7 @@ impl<S: Socket> Shard<S> {
         if decoded.is_err() {
             connection.flags.set(Flags::UNINTELLIGIBLE);
         }
-        if goodbye.0 {
+        if goodbye.said {
             connection.flags.set(Flags::SAID_GOODBYE);
             connection.flags.set(Flags::UNINTELLIGIBLE);
             if !connection.has_direct() {
@@ -100,11 +104,22 @@ impl<S: Socket> Shard<S> {
 }
 
 /// Hears nothing but a close frame.
-struct Goodbye(bool);
+struct Goodbye {
+    extension: Extension,
+    said: bool,
+}
 
 impl Sink for Goodbye {
     fn message(&mut self, _kind: MessageKind, _payload: &[u8]) -> ControlFlow<()> {
         ControlFlow::Continue(())
+    }
+
+    fn extension(&self) -> Extension {
+        self.extension
+    }
+
+    fn compressed_message(&mut self, _kind: MessageKind, _payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
+        Ok(ControlFlow::Continue(()))
     }
 
     fn ping(&mut self, _payload: &[u8]) -> ControlFlow<()> {
@@ -116,6 +131,6 @@ impl Sink for Goodbye {
     }
 
     fn close(&mut self, _code: Option<u16>, _reason: &str) {
-        self.0 = true;
+        self.said = true;
     }
 }

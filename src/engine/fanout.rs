@@ -5,9 +5,9 @@
 
 use super::clock::Nanos;
 use super::connection::{Connection, Flags, Sent, State, send};
-use super::home::Chunk;
 use super::membership::{CLOSE_SLOW, Close};
 use super::metrics::{Counter, record};
+use super::post::Chunk;
 use super::ring::{LocalRoom, Queued, Warmth};
 use super::settings::LagPolicy;
 use super::shard::{SLICE_SENDS, Shard};
@@ -25,6 +25,7 @@ impl<S: Socket> Shard<S> {
         // The shard may have left the room, and come back, while the chunk was on its way.
         let current = |room: &&mut LocalRoom| room.room.id == chunk.room_id && room.joining.is_none();
         let Some(room) = self.rooms.get_mut(chunk.number).filter(current) else { return };
+        debug_assert!(room.holders > 0, "a room without members, present or to be, is not kept");
         room.append(chunk, self.now);
         if room.warmth == Warmth::Cold {
             self.warm.push(chunk.number);

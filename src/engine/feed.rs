@@ -3,11 +3,16 @@
 //! Members that get the same bytes share a window: on a shard, a room is as many [`LocalRoom`](super::ring::LocalRoom)s
 //! as there are feeds in use. A publication is encoded once per feed and node, by the room's home.
 
+use std::time::Duration;
+
+use super::compressor::Compressor;
 use super::position::{Began, Epoch, Position};
-use crate::protocol::centrifuge::publication::PublicationView;
+use super::presence::Way;
+use super::settings::{LagPolicy, Presence, RoomSettings};
+use crate::protocol::centrifuge::publication::{ClientInfo, PublicationView};
 use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::event_stream::{self, Begin};
-use crate::protocol::frame::{self, MessageKind};
+use crate::protocol::frame::{self, Coding, MessageKind};
 use crate::protocol::v1;
 
 /// The form in which a member gets a room's publications.
@@ -34,6 +39,8 @@ pub enum Encoding {
 pub(crate) enum Content {
     /// Its publications.
     Publications,
+    /// Who comes and goes: for sessions.
+    Presence,
 }
 
 /// See the module.
@@ -41,6 +48,8 @@ pub(crate) enum Content {
 pub(crate) struct Feed {
     pub(crate) encoding: Encoding,
     pub(crate) content: Content,
+    /// Whether its frames are compressed.
+    pub(crate) coding: Coding,
 }
 
 /// One publication, as it is encoded.
@@ -80,6 +89,26 @@ impl Encoding {
         }
     }
 
+    /// What stands in a window in the place of a publication that is not kept: some bytes, for a place has some, which
+    /// every client passes over. (An unsolicited pong, RFC 6455 §5.5.3; a comment; a blank in front of an object.)
+    pub(crate) const fn nothing(self) -> &'static [u8] {
+        match self {
+            Self::Raw | Self::V1 | Self::Centrifuge => b"\x8a\x00",
+            Self::EventStream | Self::CentrifugeEvents => event_stream::COMMENT,
+            Self::CentrifugeLines => b"1\r\n \r\n",
+        }
+    }
+
+    /// Appends a push of the centrifuge protocol as one frame.
+    fn encode_push(self, out: &mut Vec<u8>, push: &[u8]) {
+        match self {
+            Self::Centrifuge => frame::encode_message(out, MessageKind::Text, push),
+            Self::CentrifugeEvents => stream::event_chunk(out, push),
+            Self::CentrifugeLines => stream::lines_chunk(out, push),
+            Self::Raw | Self::V1 | Self::EventStream => {}
+        }
+    }
+
     /// Whether those who get it are in many rooms at once, each with its subscription: see [`super::session`].
     #[inline]
     pub(crate) const fn is_multiplexed(self) -> bool {
@@ -93,20 +122,42 @@ impl Encoding {
 
     /// Whether [`Encoding::greet`] can say that what somebody missed is lost.
     pub(crate) const fn tells_lost(self) -> bool {
-        match self {
-            Self::Raw => false,
-            _ => true,
-        }
+        !matches!(self, Self::Raw)
     }
 }
 
+/// Moves are gathered for so long: who comes and goes may be told a little later, and with others.
+const MOVES_COALESCE: Duration = Duration::from_millis(100);
+
 impl Feed {
-    pub(crate) const fn publications(encoding: Encoding) -> Self {
-        Self { encoding, content: Content::Publications }
+    /// How a room behaves towards those who have this feed: of moves nothing is kept, and nothing is owed.
+    pub(crate) fn settings(self, room: &RoomSettings) -> RoomSettings {
+        match self.content {
+            Content::Publications => room.clone(),
+            Content::Presence => RoomSettings {
+                lag: LagPolicy::Skip,
+                coalesce: room.coalesce.max(MOVES_COALESCE),
+                history_count_max: 0,
+                presence: Presence::Off,
+                ..room.clone()
+            },
+        }
     }
 
-    /// Appends a publication as one frame. O(payload).
-    pub(crate) fn encode(self, out: &mut Vec<u8>, publication: &Encodable<'_>) {
+    pub(crate) const fn publications(encoding: Encoding, coding: Coding) -> Self {
+        Self { encoding, content: Content::Publications, coding }
+    }
+
+    /// Appends a publication as one frame. O(payload), but for compressed ones about 10 µs and more: see
+    /// [`Deflater`](crate::protocol::deflate::Deflater).
+    pub(crate) fn encode(self, out: &mut Vec<u8>, publication: &Encodable<'_>, compressor: &mut Compressor) {
+        match self.coding {
+            Coding::Plain => self.encode_plain(out, publication),
+            Coding::Deflated => compressor.encode(out, |out| self.encode_plain(out, publication)),
+        }
+    }
+
+    fn encode_plain(self, out: &mut Vec<u8>, publication: &Encodable<'_>) {
         let Encodable { epoch, offset, kind, payload, .. } = *publication;
         match self.encoding {
             Encoding::Raw => frame::encode_message(out, kind, payload),
@@ -115,13 +166,20 @@ impl Feed {
                 let position = Position { epoch, offset }.to_string();
                 event_stream::publication(out, &position, kind, payload);
             }
-            Encoding::Centrifuge => {
-                let push = publication.push();
-                frame::encode_message(out, MessageKind::Text, &push);
+            Encoding::Centrifuge | Encoding::CentrifugeEvents | Encoding::CentrifugeLines => {
+                self.encoding.encode_push(out, &publication.push());
             }
-            Encoding::CentrifugeEvents => stream::event_chunk(out, &publication.push()),
-            Encoding::CentrifugeLines => stream::lines_chunk(out, &publication.push()),
         }
+    }
+
+    /// Appends that somebody came into a room or left it, as one frame; nothing if the encoding has no words for that.
+    pub(crate) fn encode_move(self, out: &mut Vec<u8>, room: &str, way: Way, info: &ClientInfo<'_>) {
+        let mut push = Vec::with_capacity(192);
+        match way {
+            Way::In => push::join(&mut push, room, info),
+            Way::Out => push::leave(&mut push, room, info),
+        }
+        self.encoding.encode_push(out, &push);
     }
 }
 

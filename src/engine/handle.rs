@@ -14,22 +14,17 @@ use mio::{Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::admission::{Admission, AdmissionError, Permit};
-use super::asking::{Answer, Ask};
+use super::adoption::{Adoption, Membership, Purpose};
 use super::clock::{Clock, Unix};
 use super::command::{Command, Drain, Drained, Join, Publication, Published, Role};
 use super::directory::{Directory, RoomsFull};
-use super::feed::Encoding;
-use super::history::{History, HistoryQuery};
 use super::home::Held;
 use super::inbox::{Inbox, Sender, inbox};
 use super::joins::Joins;
 use super::metrics::Snapshot;
 use super::outbox::Outbox;
-use super::position::Start;
-use super::presence::{PresenceStats, Present};
 use super::room::RoomName;
-use super::session::{Act, SessionKey, SessionTerms, Target};
-use super::settings::{Echo, SHARDS_MAX, Settings};
+use super::settings::{SHARDS_MAX, Settings};
 use super::shard::{Parts, Shard};
 use super::thread;
 use crate::protocol::frame::MessageKind;
@@ -43,7 +38,7 @@ pub struct Engine {
 }
 
 pub(super) struct Shared {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     pub(super) directory: Arc<Directory>,
     admission: Arc<Admission>,
     pub(super) shards: Vec<ShardHandle>,
@@ -128,69 +123,6 @@ pub enum PublishError {
 #[error("the engine has ended")]
 pub struct Ended;
 
-/// A connection that the engine is to take for life.
-#[derive(Debug)]
-pub struct Adoption {
-    /// Connected; behind the handshake, or before its answer if there is a `greeting`.
-    pub stream: TcpStream,
-    /// Bytes that were read from the stream behind the handshake.
-    pub unread: Vec<u8>,
-    /// Sent once the connection is a member: the answer to the handshake, unless that was given already.
-    pub greeting: Vec<u8>,
-    /// What it is to be.
-    pub purpose: Purpose,
-}
-
-/// What a connection is to be.
-#[derive(Clone, Debug)]
-pub enum Purpose {
-    /// A member of one room.
-    Member(Membership),
-    /// Of as many rooms as it says, in the words of the centrifuge protocol.
-    Session(SessionTerms),
-}
-
-/// How a connection is a member of one room.
-#[derive(Clone, Debug)]
-pub struct Membership {
-    /// The room.
-    pub room: RoomName,
-    /// In which form it gets publications.
-    pub encoding: Encoding,
-    /// Where it begins.
-    pub start: Start,
-    /// Whether its own messages come back to it.
-    pub echo: Echo,
-}
-
-impl Membership {
-    /// A raw member, live.
-    #[must_use]
-    pub const fn raw(room: RoomName) -> Self {
-        Self { room, encoding: Encoding::Raw, start: Start::Live, echo: Echo::On }
-    }
-}
-
-impl From<SessionTerms> for Purpose {
-    fn from(terms: SessionTerms) -> Self {
-        Self::Session(terms)
-    }
-}
-
-impl From<Membership> for Purpose {
-    fn from(membership: Membership) -> Self {
-        Self::Member(membership)
-    }
-}
-
-impl Adoption {
-    /// A stream behind its handshake, of which nothing more has been read.
-    #[must_use]
-    pub fn new(stream: TcpStream, purpose: impl Into<Purpose>) -> Self {
-        Self { stream, unread: Vec::new(), greeting: Vec::new(), purpose: purpose.into() }
-    }
-}
-
 /// What the engine holds, all shards together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
@@ -221,9 +153,9 @@ impl Shared {
     /// What a connection is on its shard: a member is counted as one from here on.
     pub(super) fn role(&self, purpose: Purpose) -> Result<Role, RoomsFull> {
         match purpose {
-            Purpose::Member(Membership { room, encoding, start, echo }) => {
+            Purpose::Member(Membership { room, encoding, start, echo, identity }) => {
                 let room = self.directory.join(&room)?;
-                Ok(Role::Member { room, encoding, start, echo })
+                Ok(Role::Member { room, encoding, start, echo, identity })
             }
             Purpose::Session(terms) => Ok(Role::Session(terms)),
         }
@@ -332,7 +264,7 @@ impl Engine {
         permit: Permit,
         joined: Option<oneshot::Sender<()>>,
     ) -> Result<(), (JoinError, Option<TcpStream>)> {
-        let Adoption { stream, unread, greeting, purpose } = adoption;
+        let Adoption { stream, unread, greeting, deflate, purpose } = adoption;
         if let Err(error) = self.prepare(&stream) {
             return Err((JoinError::Socket(error), None));
         }
@@ -343,7 +275,7 @@ impl Engine {
             Err(full) => return Err((full.into(), Some(stream))),
         };
         let permit = permit.on_shard(&shard.load);
-        let join = Join { socket: Socket::from_std(stream), role, permit, greeting, unread, joined };
+        let join = Join { socket: Socket::from_std(stream), role, permit, greeting, unread, deflate, joined };
         slot.send(Command::Join(Box::new(join))).map_err(|refused| {
             self.shared.not_joined(refused);
             (JoinError::Ended, None)
@@ -384,7 +316,7 @@ impl Engine {
     /// # Errors
     /// The payload is too long, or a text that is not UTF-8; the engine has ended.
     pub async fn publish(&self, room: &RoomName, kind: MessageKind, payload: Bytes) -> Result<Published, PublishError> {
-        self.publish_with(room, Publication { kind, payload, tags: None, info: None }).await
+        self.publish_with(room, Publication::of(kind, payload)).await
     }
 
     /// The same, with all that can be said about a publication.
@@ -418,114 +350,6 @@ impl Engine {
         // Nothing is taken back where it fails: the engine has ended, and its directory with it.
         slot.ok_or(PublishError::Ended)?.send(command).map_err(|_| PublishError::Ended)?;
         published.await.map_err(|_| PublishError::Ended)
-    }
-
-    /// Reads a part of what `room` has kept; `None` if it keeps nothing or is not there.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn history(&self, room: &RoomName, query: HistoryQuery) -> Result<Option<History>, Ended> {
-        match self.ask(room, Ask::History(query)).await? {
-            Some(Answer::History(history)) => Ok(history),
-            _ => Ok(None),
-        }
-    }
-
-    /// Lets go of everything that `room` has kept. Its offsets go on.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn forget_history(&self, room: &RoomName) -> Result<(), Ended> {
-        self.ask(room, Ask::Forget).await.map(drop)
-    }
-
-    /// What the home of `room` says; `None` if there is no such room.
-    async fn ask(&self, room: &RoomName, ask: Ask) -> Result<Option<Answer>, Ended> {
-        let Some(room) = self.shared.directory.get(room) else { return Ok(None) };
-        let slot = self.shared.shards[room.home].sender.reserve(0).await.ok_or(Ended)?;
-        let (reply, answer) = oneshot::channel();
-        slot.send(Command::Ask { room, ask, reply }).map_err(|_| Ended)?;
-        answer.await.map(Some).map_err(|_| Ended)
-    }
-
-    /// Does what a session's client says by a request beside its stream. Whether there is such a session.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn emulate(&self, session: &str, message: Bytes) -> Result<bool, Ended> {
-        let Some(SessionKey { shard, number, serial, secret }) = SessionKey::read(session) else { return Ok(false) };
-        let Some(shard) = self.shared.shards.get(shard) else { return Ok(false) };
-        let slot = shard.sender.reserve(message.len()).await.ok_or(Ended)?;
-        let (reply, heard) = oneshot::channel();
-        slot.send(Command::Emulate { number, serial, secret, message, reply }).map_err(|_| Ended)?;
-        heard.await.map_err(|_| Ended)
-    }
-
-    /// Ends sessions with a close code of the protocol; how many. Looks at every connection.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn disconnect(&self, target: Target, code: u16, reason: &str) -> Result<usize, Ended> {
-        self.act(target, Act::Disconnect { code, reason: reason.to_owned() }).await
-    }
-
-    /// Takes sessions out of a room; how many were meant. Looks at every connection.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn unsubscribe(&self, target: Target, room: &RoomName) -> Result<usize, Ended> {
-        let Some(room) = self.shared.directory.get(room) else { return Ok(0) };
-        self.act(target, Act::Unsubscribe { room }).await
-    }
-
-    /// Puts sessions into a room; how many were meant. Looks at every connection.
-    ///
-    /// # Errors
-    /// The engine has ended, or there are too many rooms.
-    pub async fn subscribe(&self, target: Target, room: &RoomName, start: Start) -> Result<usize, JoinError> {
-        let room = self.shared.directory.hold(room)?;
-        let meant = self.act(target, Act::Subscribe { room: Arc::clone(&room), start }).await;
-        self.shared.directory.release(&room);
-        meant.map_err(|_| JoinError::Ended)
-    }
-
-    async fn act(&self, target: Target, act: Act) -> Result<usize, Ended> {
-        let target = Arc::new(target);
-        let mut waiting = Vec::new();
-        for shard in &self.shared.shards {
-            let slot = shard.sender.reserve(0).await.ok_or(Ended)?;
-            let (reply, meant) = oneshot::channel();
-            let command = Command::Act { target: Arc::clone(&target), act: act.clone(), reply };
-            slot.send(command).map_err(|_| Ended)?;
-            waiting.push(meant);
-        }
-        let mut count = 0;
-        for meant in waiting {
-            count += meant.await.map_err(|_| Ended)?;
-        }
-        Ok(count)
-    }
-
-    /// Who is in `room`; `None` if it keeps no presence or is not there.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn presence(&self, room: &RoomName) -> Result<Option<Vec<Present>>, Ended> {
-        match self.ask(room, Ask::Presence).await? {
-            Some(Answer::Presence(members)) => Ok(members),
-            _ => Ok(None),
-        }
-    }
-
-    /// How many are in `room`; `None` if it keeps no presence or is not there.
-    ///
-    /// # Errors
-    /// The engine has ended.
-    pub async fn presence_stats(&self, room: &RoomName) -> Result<Option<PresenceStats>, Ended> {
-        match self.ask(room, Ask::PresenceStats).await? {
-            Some(Answer::PresenceStats(stats)) => Ok(stats),
-            _ => Ok(None),
-        }
     }
 
     /// The rooms that there are and their members on all shards. Walks over all rooms, a part at a time.

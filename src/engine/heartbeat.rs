@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::clock::Nanos;
-use super::connection::{Connection, Flags};
+use super::connection::{Connection, Flags, State};
 use super::metrics::Counter;
 use super::ring::Warmth;
 use super::session::Session;
@@ -131,7 +131,10 @@ impl<S: Socket> Shard<S> {
             return self.examine_session(connection);
         }
         if connection.flags.has(Flags::STREAM) {
-            return Verdict::Comment;
+            let due_s = connection.heard_s.saturating_add(self.ping_interval_s(connection.serial));
+            // The wheel may have come too early; and nothing stands in front of the answer's head.
+            let waits = now_s < due_s || connection.state == State::Joining;
+            return if waits { Verdict::LookAgain(due_s.max(now_s.saturating_add(1))) } else { Verdict::Comment };
         }
         if connection.flags.has(Flags::QUEUED) {
             // It has said something; it is this shard that has not listened, because publishers have to wait.
@@ -201,7 +204,9 @@ impl<S: Socket> Shard<S> {
     fn comment(&mut self, number: u32) {
         let interval_s = self.ping_interval_s(self.connections.get(number).map_or(0, |it| it.serial));
         self.schedule(number, self.now.seconds().saturating_add(interval_s));
+        let now_s = self.now.seconds();
         let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.heard_s = now_s;
         if connection.flags.has(Flags::BLOCKED) {
             // Something is under way anyway.
             return;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::clock::Nanos;
+use super::command::Keeping;
 use super::position::{Epoch, Position};
 use super::settings::RoomSettings;
 use crate::protocol::frame::MessageKind;
@@ -30,7 +31,8 @@ pub struct Record {
 /// What to read of a room's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct HistoryQuery {
-    /// Only what came after this position (reversed: in front of it); `None`: from the oldest (reversed: the newest) on.
+    /// Only what came after this position (reversed: in front of it); `None`: from the oldest (reversed: the newest)
+    /// on.
     pub since: Option<Position>,
     /// At most so many publications; 0: only where the room stands.
     pub limit: usize,
@@ -65,12 +67,14 @@ pub struct History {
 /// A room's log: its newest publications, within the bounds of its settings.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    records: VecDeque<(Record, Nanos)>,
+    records: VecDeque<(Record, Nanos, Keeping)>,
     bytes: usize,
+    /// Records that are passing: they have a place, and nothing in it.
+    passing: usize,
 }
 
 /// What a record costs beside its payload, bytes.
-const RECORD_OVERHEAD_BYTES: usize = size_of::<(Record, Nanos)>();
+const RECORD_OVERHEAD_BYTES: usize = size_of::<(Record, Nanos, Keeping)>();
 
 impl Log {
     pub(crate) fn is_empty(&self) -> bool {
@@ -84,28 +88,34 @@ impl Log {
 
     /// Offset of the oldest publication that is kept.
     pub(crate) fn first_offset(&self) -> Option<u64> {
-        self.records.front().map(|(record, _)| record.offset)
+        self.records.front().map(|(record, ..)| record.offset)
     }
 
     /// When the oldest publication that is kept was published.
     pub(crate) fn oldest(&self) -> Option<Nanos> {
-        self.records.front().map(|(_, published)| *published)
+        self.records.front().map(|(_, published, _)| *published)
     }
 
-    pub(crate) fn records(&self) -> impl Iterator<Item = &(Record, Nanos)> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = &(Record, Nanos, Keeping)> {
         self.records.iter()
     }
 
     /// Keeps a publication, and lets go of what is too much by then. The newest stays even if it alone is too long.
-    pub(crate) fn append(&mut self, record: Record, published: Nanos, settings: &RoomSettings) {
+    pub(crate) fn append(&mut self, record: Record, (published, keeping): (Nanos, Keeping), settings: &RoomSettings) {
         debug_assert!(
-            self.records.back().is_none_or(|(newest, _)| newest.offset + 1 == record.offset),
+            self.records.back().is_none_or(|(newest, ..)| newest.offset + 1 == record.offset),
             "offsets are dense"
         );
+        let record = match keeping {
+            Keeping::Kept => record,
+            Keeping::Passing => Record { payload: Bytes::new(), tags: None, info: None, ..record },
+        };
+        self.passing += usize::from(keeping == Keeping::Passing);
         self.bytes += cost(&record);
-        self.records.push_back((record, published));
+        self.records.push_back((record, published, keeping));
         let count_max = usize::try_from(settings.history_count_max).unwrap_or(usize::MAX);
-        while self.records.len() > 1 && (self.records.len() > count_max || self.bytes > settings.history_bytes_max) {
+        let too_many = |log: &Self| log.records.len() - log.passing > count_max;
+        while self.records.len() > 1 && (too_many(self) || self.bytes > settings.history_bytes_max) {
             self.forget_oldest();
         }
     }
@@ -119,7 +129,8 @@ impl Log {
 
     /// Lets go of the oldest publication.
     pub(crate) fn forget_oldest(&mut self) {
-        if let Some((record, _)) = self.records.pop_front() {
+        if let Some((record, _, keeping)) = self.records.pop_front() {
+            self.passing -= usize::from(keeping == Keeping::Passing);
             self.bytes -= cost(&record);
         }
         if self.records.is_empty() {
@@ -141,12 +152,15 @@ impl Log {
         if complete || since.is_some_and(|since| since < first) {
             let after = since.unwrap_or(0);
             let index = |offset: u64| usize::try_from(offset.saturating_sub(first)).unwrap_or(usize::MAX);
-            let take = |record: &(Record, Nanos)| record.0.clone();
+            let shown =
+                |(record, _, keeping): &(Record, Nanos, Keeping)| (*keeping == Keeping::Kept).then(|| record.clone());
             records = match query.order {
-                Order::Forward => self.records.iter().skip(index(after + 1)).take(query.limit).map(take).collect(),
+                Order::Forward => {
+                    self.records.iter().skip(index(after + 1)).filter_map(shown).take(query.limit).collect()
+                }
                 Order::Backward => {
                     let end = since.map_or(self.records.len(), |since| index(since).min(self.records.len()));
-                    self.records.range(..end).rev().take(query.limit).map(take).collect()
+                    self.records.range(..end).rev().filter_map(shown).take(query.limit).collect()
                 }
             };
         }
@@ -154,7 +168,7 @@ impl Log {
     }
 }
 
-fn cost(record: &Record) -> usize {
+pub(crate) fn cost(record: &Record) -> usize {
     let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
     RECORD_OVERHEAD_BYTES + record.payload.len() + text(&record.tags) + text(&record.info)
 }
@@ -175,7 +189,7 @@ mod tests {
         let settings = RoomSettings { history_count_max: 8, ..RoomSettings::default() };
         let mut log = Log::default();
         for offset in 1..=10 {
-            log.append(record(offset), Nanos(offset), &settings);
+            log.append(record(offset), (Nanos(offset), Keeping::Kept), &settings);
         }
         (log, Position { epoch: EPOCH, offset: 10 })
     }
@@ -185,7 +199,7 @@ mod tests {
         let (mut log, _) = log();
         assert_eq!(log.first_offset(), Some(3));
         let settings = RoomSettings { history_count_max: 8, history_bytes_max: 1, ..RoomSettings::default() };
-        log.append(record(11), Nanos(11), &settings);
+        log.append(record(11), (Nanos(11), Keeping::Kept), &settings);
         assert_eq!((log.first_offset(), log.records.len()), (Some(11), 1), "the newest is always kept");
         log.expire(Nanos(12));
         assert_eq!((log.is_empty(), log.bytes()), (true, 0));
@@ -218,5 +232,34 @@ mod tests {
         ] {
             assert_eq!(read(since, limit, order), expected, "{since:?} {limit} {order:?}");
         }
+    }
+
+    #[test]
+    fn what_passes_takes_nothing_else_s_place() {
+        let settings = RoomSettings { history_count_max: 2, ..RoomSettings::default() };
+        let mut log = Log::default();
+        for offset in 1..=9 {
+            let keeping = if offset % 3 == 0 { Keeping::Kept } else { Keeping::Passing };
+            log.append(record(offset), (Nanos(offset), keeping), &settings);
+        }
+        let now = Position { epoch: EPOCH, offset: 9 };
+        let read = |since: Option<u64>, limit, order| {
+            let since = since.map(|offset| Position { epoch: EPOCH, offset });
+            let history = log.read(&HistoryQuery { since, limit, order }, now);
+            (history.complete, history.records.iter().map(|record| record.offset).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            log.first_offset(),
+            Some(4),
+            "the first of those that are kept has gone, with what was in front of it"
+        );
+        assert_eq!(read(None, 9, Order::Forward), (true, vec![6, 9]));
+        assert_eq!(read(None, 1, Order::Backward), (true, vec![9]));
+        assert_eq!(read(Some(4), 1, Order::Forward), (true, vec![6]));
+        assert_eq!(read(Some(9), 9, Order::Backward), (true, vec![6]));
+        for _ in 0..6 {
+            log.forget_oldest();
+        }
+        assert_eq!((log.is_empty(), log.bytes(), log.passing), (true, 0, 0));
     }
 }

@@ -1,8 +1,11 @@
 //! The rooms whose order this shard decides.
 //!
-//! Whatever is published into a room comes to its home, which numbers it, keeps it if the room has a history, encodes it
-//! once for each feed in use, and passes it to the shards that have members. One writer per room gives one order, without
-//! a lock. What came during one turn goes out as one chunk per feed.
+//! Whatever is published into a room comes to its home, which numbers it, keeps it if the room has a history, encodes
+//! it once for each feed in use, and passes it to the shards that have members. One writer per room gives one order,
+//! without a lock. What came during one turn goes out as one chunk per feed.
+
+mod keeping;
+mod waiting;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,219 +13,84 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::sync::mpsc;
 
 use super::asking::{Answer, Answered, Ask, Question};
+use super::attendance::EventCounts;
 use super::clock::{Nanos, Unix};
-use super::command::Published;
+use super::command::{Keeping, Published};
+use super::compressor::Compressor;
 use super::directory::{Directory, Room};
 use super::ending::Mark;
 use super::feed::{Content, Encodable, Encoding, Feed};
-use super::history::{History, HistoryQuery, Log, Record};
+use super::history::{self, History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
+use super::post::{Chunk, Entered, Entrant, Message, NOTHING_KEPT, Payload, ToShard};
+use super::roll::Roll;
 use super::settings::RoomSettings;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::window::{Entry, Publisher};
-use crate::protocol::frame::{self, MessageKind};
+use crate::protocol::frame::Coding;
+use keeping::Kept;
+use waiting::{Waiting, Waits};
 
-/// To a home: what one shard's connections published during one turn.
-#[derive(Debug, Default)]
-pub(crate) struct ToHome {
-    /// Frames, encoded once where they arrived: the encoding does not depend on the offset.
-    pub(crate) frames: Vec<u8>,
-    /// One per frame, in order.
-    pub(crate) publications: Vec<Publication>,
-    /// Behind all publications.
-    pub(crate) marks: Vec<Mark>,
-    /// Behind all publications.
-    pub(crate) questions: Vec<Question>,
-}
-
-/// One frame of [`ToHome`].
-#[derive(Debug)]
-pub(crate) struct Publication {
-    pub(crate) room_id: u64,
-    pub(crate) publisher: Publisher,
-    pub(crate) published: Nanos,
-    pub(crate) frame_len: usize,
-    /// Who published it, as JSON, if that is known.
-    pub(crate) info: Option<Arc<str>>,
-}
-
-/// Between homes and the shards that have members.
-#[derive(Debug)]
-pub(crate) enum ToShard {
-    /// To the home: this shard has members of the room from now on, who get this feed.
-    Enter { room: Arc<Room>, member: Entrant },
-    /// To the shard: whatever is published from now on will come.
-    Entered(Box<Entered>),
-    /// To the home: nobody on this shard gets this feed of the room any more.
-    Leave { room_id: u64, feed: Feed, shard: usize },
-    /// To the shard: what was published during one turn, feed by feed.
-    Deliver(Vec<Chunk>),
-    /// To the shard: of this room, nothing in front of this offset is kept any more.
-    Forget { number: u32, room_id: u64, kept_from: u64 },
-    /// To the shard: the answer to a question of one of its connections.
-    Answered(Box<Answered>),
-    /// To the shard: what was published before the mark has been delivered.
-    Marked(Mark),
-    /// To the shard: answer.
-    Probe(mpsc::Sender<usize>),
-}
-
-/// A home's answer to [`ToShard::Enter`].
-#[derive(Debug)]
-pub(crate) struct Entered {
-    pub(crate) member: Entrant,
-    pub(crate) room_id: u64,
-    /// Where the room stands.
-    pub(crate) position: Position,
-    /// What the room has kept up to there, if anything.
-    pub(crate) kept: Option<Chunk>,
-}
-
-/// A shard that has members of a room who get the same feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entrant {
-    pub(crate) shard: usize,
-    pub(crate) feed: Feed,
-    /// What the shard calls the room, with this feed.
-    pub(crate) number: u32,
-    /// Tells this stay from earlier ones of the shard in the same room.
-    pub(crate) stay: u32,
-}
-
-/// Consecutive publications of one room.
-#[derive(Clone, Debug)]
-pub(crate) struct Chunk {
-    /// What the receiving shard calls the room.
-    pub(crate) number: u32,
-    pub(crate) room_id: u64,
-    /// Offset of the first publication.
-    pub(crate) first_offset: u64,
-    /// The frames, shared by all shards.
-    pub(crate) frames: Bytes,
-    /// Where each frame ends in `frames`.
-    pub(crate) entries: Arc<[Entry]>,
-    /// Offset of the oldest publication that the room keeps; [`NOTHING_KEPT`] if it has no history.
-    pub(crate) kept_from: u64,
-}
-
-/// The offset from which on a room without history keeps publications.
-pub(crate) const NOTHING_KEPT: u64 = u64::MAX;
-
-impl ToHome {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.publications.is_empty() && self.marks.is_empty() && self.questions.is_empty()
-    }
-
-    pub(crate) fn len_bytes(&self) -> usize {
-        self.frames.len()
-            + self.publications.len() * size_of::<Publication>()
-            + self.marks.len() * size_of::<Mark>()
-            + self.questions.len() * size_of::<Question>()
-    }
-}
-
-impl ToShard {
-    pub(crate) fn len_bytes(&self) -> usize {
-        let chunk = |chunk: &Chunk| chunk.frames.len() + size_of_val(&*chunk.entries);
-        match self {
-            Self::Deliver(chunks) => chunks.iter().map(chunk).sum(),
-            Self::Entered(entered) => size_of::<Entered>() + entered.kept.as_ref().map_or(0, chunk),
-            Self::Answered(answered) => answered.len_bytes(),
-            _ => size_of::<Self>(),
-        }
-    }
-}
-
-/// A message on its way into a room's order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Message<'m> {
-    pub(crate) kind: MessageKind,
-    pub(crate) payload: Payload<'m>,
-    pub(crate) publisher: Publisher,
-    pub(crate) published: Nanos,
-    /// JSON objects.
-    pub(crate) tags: Option<&'m Arc<str>>,
-    pub(crate) info: Option<&'m Arc<str>>,
-}
-
-/// In which form a message's payload is at hand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Payload<'m> {
-    Borrowed(&'m [u8]),
-    Shared(&'m Bytes),
-    /// As a raw room's frame.
-    Framed(&'m [u8]),
-}
-
-impl Payload<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-            Self::Framed(frame) => frame::parts(frame).1,
-        }
-    }
-
-    fn to_shared(self) -> Bytes {
-        match self {
-            Self::Shared(bytes) => bytes.clone(),
-            Self::Borrowed(_) | Self::Framed(_) => Bytes::copy_from_slice(self.bytes()),
-        }
-    }
-}
+/// Bytes of a room's past that are compressed for a shard that comes, the newest.
+const COMPRESSED_ON_ENTRY_BYTES_MAX: usize = 128 << 10;
 
 /// The rooms whose home this shard is. A room is here while a shard has members of it, or it keeps something.
 #[derive(Debug)]
 pub(crate) struct Homes {
-    rooms: FxHashMap<u64, HomeRoom>,
-    /// Rooms with publications that have not gone out.
-    unsent: Vec<u64>,
+    pub(super) rooms: FxHashMap<u64, HomeRoom>,
+    /// Rooms with something that has not gone out.
+    pub(super) unsent: Vec<u64>,
     directory: Arc<Directory>,
     unix: Unix,
     next_epoch: u64,
     /// Rooms that keep something, each once: when to look whether it has expired.
     expiries: BinaryHeap<Reverse<(Nanos, u64)>>,
-    /// What the rooms here may still keep, bytes.
-    kept_bytes_left: usize,
+    waits: Waits,
+    /// What the rooms here keep, and may keep, bytes.
+    kept_bytes: usize,
+    kept_bytes_max: usize,
+    compressor: Compressor,
+    /// Rooms that hold leaves back, each once: when to look at them.
+    pub(super) leaves: BinaryHeap<Reverse<(Nanos, u64)>>,
+    pub(super) events: EventCounts,
+    #[cfg(test)]
+    pub(crate) planted: Planted,
 }
 
 #[derive(Debug)]
-struct HomeRoom {
-    room: Arc<Room>,
+pub(super) struct HomeRoom {
+    pub(super) room: Arc<Room>,
     epoch: Epoch,
     /// Offset of the newest publication; 0: none yet.
     offset: u64,
-    /// Publications of this turn.
-    unsent: u64,
-    feeds: Vec<HomeFeed>,
+    /// Publications of this turn, and moves that are told.
+    pub(super) unsent: u64,
+    pub(super) feeds: Vec<HomeFeed>,
     /// `None`: the room has no history.
     kept: Option<Box<Kept>>,
+    /// `None`: the room keeps no presence.
+    pub(super) roll: Option<Box<Roll>>,
+    /// `None`: nobody waits for what is published next.
+    waiting: Option<Box<Waiting>>,
 }
 
 /// Those who get the same bytes, and the bytes of this turn.
 #[derive(Debug)]
-struct HomeFeed {
-    feed: Feed,
+pub(super) struct HomeFeed {
+    pub(super) feed: Feed,
     shards: Vec<Entrant>,
-    frames: Vec<u8>,
-    entries: Vec<Entry>,
-}
-
-/// A room's past.
-#[derive(Debug)]
-struct Kept {
-    log: Log,
-    settings: RoomSettings,
-    /// Whether the room stands in [`Homes::expiries`].
-    expires: bool,
+    pub(super) frames: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Homes {
     /// `seed` tells this run's epochs from those of others.
     pub(crate) fn new(directory: Arc<Directory>, unix: Unix, seed: u64, kept_bytes_max: usize) -> Self {
+        let compressor = Compressor::new(directory.settings().deflate.compression());
         Self {
             rooms: FxHashMap::default(),
             unsent: Vec::new(),
@@ -230,7 +98,14 @@ impl Homes {
             unix,
             next_epoch: seed,
             expiries: BinaryHeap::new(),
-            kept_bytes_left: kept_bytes_max,
+            waits: Waits::default(),
+            kept_bytes: 0,
+            kept_bytes_max,
+            compressor,
+            leaves: BinaryHeap::new(),
+            events: EventCounts::default(),
+            #[cfg(test)]
+            planted: Planted::Nothing,
         }
     }
 
@@ -239,9 +114,9 @@ impl Homes {
         self.rooms.len()
     }
 
-    /// Bytes that rooms here may still keep.
-    pub(crate) const fn kept_bytes_left(&self) -> usize {
-        self.kept_bytes_left
+    /// What the rooms here keep, bytes.
+    pub(crate) const fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Numbers one message. `None`: nobody is there to get it, and the room keeps nothing.
@@ -250,9 +125,11 @@ impl Homes {
         if room.unsent == 0 {
             self.unsent.push(to);
         }
-        let published = room.number(message);
+        let published = room.number(message, &mut self.compressor);
         if room.kept.is_some() {
             self.keep(to, message);
+        } else if let Some(waiting) = &mut room.waiting {
+            waiting.fresh.push(record(room.offset, message, self.unix));
         }
         Some(published)
     }
@@ -267,93 +144,6 @@ impl Homes {
             self.directory.release(room);
         }
         published.unwrap_or(Published { offset: 1, members: 0, epoch: None })
-    }
-
-    /// Keeps a message that was just numbered.
-    fn keep(&mut self, id: u64, message: &Message<'_>) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(kept) = &mut room.kept else { return };
-        let record = Record {
-            offset: room.offset,
-            kind: message.kind,
-            payload: message.payload.to_shared(),
-            time_ms: self.unix.milliseconds_at(message.published),
-            tags: message.tags.cloned(),
-            info: message.info.cloned(),
-        };
-        let before = kept.log.bytes();
-        if kept.log.is_empty() {
-            self.directory.hold_more(&room.room);
-        }
-        kept.log.append(record, message.published, &kept.settings);
-        // The newest always stays: then the bound is exceeded by what one message a room takes.
-        while kept.log.bytes() > before + self.kept_bytes_left && kept.log.first_offset() < Some(room.offset) {
-            kept.log.forget_oldest();
-        }
-        self.kept_bytes_left = (self.kept_bytes_left + before).saturating_sub(kept.log.bytes());
-        if !kept.expires {
-            kept.expires = true;
-            self.expiries.push(Reverse((message.published.after(kept.settings.history_age_max), id)));
-        }
-    }
-
-    /// Lets go of what has been kept for long enough.
-    pub(crate) fn expire(&mut self, now: Nanos, outbox: &mut Outbox) {
-        while let Some(Reverse((at, id))) = self.expiries.peek().copied() {
-            if at > now {
-                return;
-            }
-            self.expiries.pop();
-            let Some(room) = self.rooms.get_mut(&id) else { continue };
-            let Some(kept) = &mut room.kept else { continue };
-            let age_max = Nanos(0).after(kept.settings.history_age_max).0;
-            let before = kept.log.bytes();
-            kept.log.expire(Nanos((now.0 + 1).saturating_sub(age_max)));
-            self.kept_bytes_left += before - kept.log.bytes();
-            kept.expires = false;
-            if let Some(oldest) = kept.log.oldest() {
-                kept.expires = true;
-                // Not for every publication of its own: whatever expires within a second goes together.
-                let next =
-                    oldest.after(kept.settings.history_age_max).max(now.after(std::time::Duration::from_secs(1)));
-                self.expiries.push(Reverse((next, id)));
-            }
-            self.forgotten(id, before, outbox);
-        }
-    }
-
-    /// Lets go of everything that a room has kept.
-    fn forget(&mut self, id: u64, outbox: &mut Outbox) {
-        let Some(kept) = self.rooms.get_mut(&id).and_then(|room| room.kept.as_mut()) else { return };
-        let before = kept.log.bytes();
-        kept.log = Log::default();
-        self.kept_bytes_left += before;
-        self.forgotten(id, before, outbox);
-    }
-
-    /// A room's log is shorter than its former `before` bytes: tells the shards, and forgets the room with its last.
-    fn forgotten(&mut self, id: u64, before: usize, outbox: &mut Outbox) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(kept) = &room.kept else { return };
-        if kept.log.bytes() == before {
-            return;
-        }
-        let (kept_from, is_empty) = (room.kept_from(), kept.log.is_empty());
-        self.flush_room(id, outbox);
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        for entrant in room.feeds.iter().flat_map(|feed| &feed.shards) {
-            outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
-        }
-        if is_empty {
-            let room = Arc::clone(&room.room);
-            self.remove_unused(id);
-            self.directory.release(&room);
-        }
-    }
-
-    /// When [`Homes::expire`] has something to do.
-    pub(crate) fn next_expiry(&self) -> Option<Nanos> {
-        self.expiries.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Sends a mark back, behind what was published until now.
@@ -375,8 +165,8 @@ impl Homes {
         match ask {
             Ask::Published => Answer::Published,
             Ask::History(query) => Answer::History(self.history(room_id, &query)),
-            Ask::Presence => Answer::Presence(None),
-            Ask::PresenceStats => Answer::PresenceStats(None),
+            Ask::Presence => Answer::Presence(self.presence(room_id)),
+            Ask::PresenceStats => Answer::PresenceStats(self.presence_stats(room_id)),
             Ask::Forget => {
                 self.forget(room_id, outbox);
                 Answer::Forgotten
@@ -395,7 +185,13 @@ impl Homes {
         self.rooms.entry(room.id).or_insert_with(|| {
             self.next_epoch = self.next_epoch.wrapping_add(1);
             let settings = room.settings(self.directory.settings());
-            HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings)
+            // It outlives its members: its home holds it, unless they have gone already.
+            let held = settings.has_history() && self.directory.hold_more(room).is_some();
+            let mut home = HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings);
+            if let Some(kept) = &mut home.kept {
+                kept.held = held;
+            }
+            home
         })
     }
 
@@ -413,26 +209,53 @@ impl Homes {
         let shards = &mut home.feeds[index].shards;
         debug_assert!(shards.iter().all(|other| other.shard != member.shard), "a shard enters a feed once");
         shards.push(member);
-        let entered = Entered { member, room_id, position: home.position(), kept: home.encode_kept(member) };
+        let position = Position { epoch: home.epoch, offset: home.newest_of(member.feed.content) };
+        let kept = self.rooms.get(&room_id).and_then(|home| home.encode_kept(member, &mut self.compressor));
+        let entered = Entered { member, room_id, position, kept };
         outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
     }
 
-    /// A shard has no members any more. The last one takes the room's numbering with it, unless the room keeps something.
-    pub(crate) fn leave(&mut self, room_id: u64, feed: Feed, shard: usize, outbox: &mut Outbox) {
+    /// A shard has no members any more. The last one takes the room's numbering with it, unless the room has a history:
+    /// whoever comes back in time finds the same numbering, whether or not anything was published meanwhile.
+    pub(crate) fn leave(&mut self, room_id: u64, (feed, shard): (Feed, usize), now: Nanos, outbox: &mut Outbox) {
         self.flush_room(room_id, outbox);
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
         if let Some(of_feed) = home.feeds.iter_mut().find(|it| it.feed == feed) {
             of_feed.shards.retain(|other| other.shard != shard);
         }
         home.feeds.retain(|feed| !feed.shards.is_empty());
-        self.remove_unused(room_id);
+        self.left(room_id, now);
+    }
+
+    /// Somebody has left a room: what becomes of it if that was the last.
+    fn left(&mut self, room_id: u64, now: Nanos) {
+        if let Some(home) = self.rooms.get_mut(&room_id)
+            && home.feeds.is_empty()
+            && let Some(kept) = &mut home.kept
+        {
+            kept.used = now;
+            self.schedule_expiry(room_id, now);
+        }
+        self.remove_unused(room_id, now);
     }
 
     /// Forgets a room that nobody is in and that keeps nothing.
-    fn remove_unused(&mut self, room_id: u64) {
-        let unused = |room: &HomeRoom| room.feeds.is_empty() && room.kept.as_ref().is_none_or(|it| it.log.is_empty());
+    fn remove_unused(&mut self, room_id: u64, now: Nanos) {
+        let is_young = |kept: &Kept| now < kept.used.after(kept.settings.history_age_max);
+        let keeps = |kept: &Kept| kept.held && (!kept.log.is_empty() || is_young(kept));
+        let unused = |room: &HomeRoom| {
+            room.feeds.is_empty() && room.waiting.is_none() && !room.kept.as_deref().is_some_and(keeps)
+        };
         if self.rooms.get(&room_id).is_some_and(unused) {
-            self.rooms.remove(&room_id);
+            let held = |room: &HomeRoom| room.kept.as_ref().is_some_and(|kept| kept.held);
+            let removed = self.rooms.remove(&room_id);
+            debug_assert!(
+                removed.as_ref().and_then(|room| room.roll.as_ref()).is_none_or(|roll| roll.is_empty()),
+                "who leaves is noted before the last shard leaves"
+            );
+            if let Some(room) = removed.filter(held) {
+                self.directory.release(&room.room);
+            }
             if self.rooms.capacity() > 1_024 && self.rooms.capacity() / 8 > self.rooms.len() {
                 self.rooms.shrink_to(self.rooms.len() * 2);
             }
@@ -448,15 +271,20 @@ impl Homes {
 
     fn flush_room(&mut self, room_id: u64, outbox: &mut Outbox) {
         let Some(home) = self.rooms.get_mut(&room_id) else { return };
-        let count = std::mem::take(&mut home.unsent);
-        if count == 0 {
+        if std::mem::take(&mut home.unsent) == 0 {
             return;
         }
-        let (first_offset, kept_from) = (home.offset + 1 - count, home.kept_from());
-        for HomeFeed { shards, frames, entries, .. } in &mut home.feeds {
+        let bounds = |content| (home.newest_of(content), home.kept_from_of(content));
+        let (publications, presence) = (bounds(Content::Publications), bounds(Content::Presence));
+        for HomeFeed { feed, shards, frames, entries } in &mut home.feeds {
             if entries.is_empty() {
                 continue;
             }
+            let (newest, kept_from) = match feed.content {
+                Content::Publications => publications,
+                Content::Presence => presence,
+            };
+            let first_offset = newest + 1 - entries.len() as u64;
             let frames = Bytes::from(std::mem::take(frames));
             let shared: Arc<[Entry]> = entries.as_slice().into();
             entries.clear();
@@ -465,6 +293,19 @@ impl Homes {
                 outbox.deliver_chunk(shard, Chunk { number, room_id, first_offset, frames, entries, kept_from });
             }
         }
+        self.tell_waiting(room_id);
+    }
+}
+
+/// A message that was just numbered, to be kept.
+fn record(offset: u64, message: &Message<'_>, unix: Unix) -> Record {
+    Record {
+        offset,
+        kind: message.kind,
+        payload: message.payload.to_shared(),
+        time_ms: unix.milliseconds_at(message.published),
+        tags: message.tags.cloned(),
+        info: message.info.cloned(),
     }
 }
 
@@ -475,7 +316,8 @@ pub(crate) enum Held {
     ByPublisher,
 }
 
-/// Consecutive numbers to epochs that do not look alike (the finalizer of MurmurHash3: a bijection, so none comes twice).
+/// Consecutive numbers to epochs that do not look alike (the finalizer of MurmurHash3: a bijection, so none comes
+/// twice).
 const fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -490,9 +332,27 @@ impl HomeFeed {
 
 impl HomeRoom {
     fn new(room: Arc<Room>, epoch: Epoch, settings: &RoomSettings) -> Self {
-        let kept = Kept { log: Log::default(), settings: settings.clone(), expires: false };
+        let kept =
+            Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held: false, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept }
+        let roll = Roll::new(settings).map(Box::new);
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll, waiting: None }
+    }
+
+    /// Offset of the newest of what a feed with this content has.
+    fn newest_of(&self, content: Content) -> u64 {
+        match content {
+            Content::Publications => self.offset,
+            Content::Presence => self.roll.as_ref().map_or(0, |roll| roll.offset()),
+        }
+    }
+
+    /// Offset of the oldest that is kept of what a feed with this content has.
+    fn kept_from_of(&self, content: Content) -> u64 {
+        match content {
+            Content::Publications => self.kept_from(),
+            Content::Presence => NOTHING_KEPT,
+        }
     }
 
     const fn position(&self) -> Position {
@@ -506,33 +366,36 @@ impl HomeRoom {
     }
 
     /// Numbers a message, and encodes it for each feed.
-    fn number(&mut self, message: &Message<'_>) -> Published {
+    fn number(&mut self, message: &Message<'_>, compressor: &mut Compressor) -> Published {
         self.offset += 1;
         self.unsent += 1;
-        let Message { kind, payload, publisher, published, tags, info } = *message;
+        let Message { kind, payload, publisher, published, tags, info, .. } = *message;
         for HomeFeed { feed, frames, entries, .. } in &mut self.feeds {
             if feed.content != Content::Publications {
                 continue;
             }
-            if let (Encoding::Raw, Payload::Framed(frame)) = (feed.encoding, payload) {
+            if let (Encoding::Raw, Coding::Plain, Payload::Framed(frame)) = (feed.encoding, feed.coding, payload) {
                 frames.extend_from_slice(frame);
             } else {
                 let (room, epoch, offset, payload) =
                     (self.room.name.as_str(), self.epoch, self.offset, payload.bytes());
                 let (tags, info) = (tags.map(|it| &**it), info.map(|it| &**it));
                 let keeps = self.kept.is_some();
-                feed.encode(frames, &Encodable { room, epoch, offset, kind, payload, tags, info, time_ms: 0, keeps });
+                let publication = Encodable { room, epoch, offset, kind, payload, tags, info, time_ms: 0, keeps };
+                feed.encode(frames, &publication, compressor);
             }
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }
         Published { offset: self.offset, members: self.room.members(), epoch: Some(self.epoch) }
     }
 
-    /// Everything that is kept, for a shard that comes.
-    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant) -> Option<Chunk> {
+    /// Everything that is kept, for a shard that comes. Of what is to be compressed only the newest is, as far as that
+    /// holds the home up for a millisecond or so: plain frames are no less right.
+    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant, compressor: &mut Compressor) -> Option<Chunk> {
         let kept = self.kept.as_ref().filter(|_| feed.content == Content::Publications)?;
         let (mut frames, mut entries) = (Vec::new(), Vec::new());
-        for (record, published) in kept.log.records() {
+        let mut bytes_left = kept.log.bytes();
+        for (record, published, keeping) in kept.log.records() {
             let Record { offset, kind, payload, tags, info, .. } = record;
             let encodable = Encodable {
                 room: self.room.name.as_str(),
@@ -545,7 +408,13 @@ impl HomeRoom {
                 time_ms: 0,
                 keeps: true,
             };
-            feed.encode(&mut frames, &encodable);
+            let coding = if bytes_left > COMPRESSED_ON_ENTRY_BYTES_MAX { Coding::Plain } else { feed.coding };
+            bytes_left = bytes_left.saturating_sub(history::cost(record));
+            match keeping {
+                Keeping::Kept => Feed { coding, ..feed }.encode(&mut frames, &encodable, compressor),
+                // Offsets are dense: something has to stand there.
+                Keeping::Passing => frames.extend_from_slice(feed.encoding.nothing()),
+            }
             let (published, publisher) = (*published, Publisher::OUTSIDE);
             entries.push(Entry { end: frames.len() as u64, published, publisher });
         }

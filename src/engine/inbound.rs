@@ -11,16 +11,19 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::clock::Nanos;
+use super::command::Keeping;
 use super::connection::{Allowance, Flags, State};
-use super::home::{Homes, Message, Payload};
+use super::home::Homes;
 use super::membership::Close;
 use super::metrics::{Counter, Counts};
 use super::outbox::{Outbox, Stamp};
+use super::post::{Message, Payload};
 use super::settings::ClientPublish;
 use super::shard::{READ_BYTES, Shard, publication_counter};
 use super::socket::Socket;
 use super::window::Publisher;
-use crate::protocol::frame::{self, DecodeLimits, MessageKind, ProtocolError, Sink};
+use crate::protocol::deflate::Inflater;
+use crate::protocol::frame::{self, DecodeLimits, Extension, MessageKind, ProtocolError, Sink};
 
 /// Bytes of messages that a shard takes in one turn: what follows goes out a turn later.
 const PUBLISHED_BYTES_PER_TURN: usize = if cfg!(test) { 1_024 } else { 256 << 10 };
@@ -182,6 +185,9 @@ impl<S: Socket> Shard<S> {
             homes: &mut self.homes,
             outbox: &mut self.outbox,
             counts: &mut self.counts,
+            inflater: &mut self.inflater,
+            extension: connection.extension(),
+            message_bytes_max: limits.message_bytes_max,
             bytes_left,
             allowance: limits.publish_per_second_max.map(|rate| refilled(allowance, rate, self.now)),
             listen_only: room.settings.publish == ClientPublish::Refused,
@@ -312,6 +318,9 @@ struct Received<'s> {
     homes: &'s mut Homes,
     outbox: &'s mut Outbox,
     counts: &'s mut Counts,
+    inflater: &'s mut Option<Box<Inflater>>,
+    extension: Extension,
+    message_bytes_max: usize,
     bytes_left: &'s mut usize,
     allowance: Option<Allowance>,
     listen_only: bool,
@@ -344,7 +353,8 @@ impl Sink for Received<'_> {
         let Stamp { room_id, publisher, published } = self.stamp;
         if self.home == self.own_shard {
             let payload = Payload::Borrowed(payload);
-            let message = Message { kind, payload, publisher, published, tags: None, info: None };
+            let message =
+                Message { kind, payload, publisher, published, tags: None, info: None, keeping: Keeping::Kept };
             let published = self.homes.publish(room_id, &message);
             self.counts.add(publication_counter(published), 1);
         } else {
@@ -357,6 +367,22 @@ impl Sink for Received<'_> {
             allowance.micro_messages >= MICRO
         });
         if *self.bytes_left > 0 && allowed { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn extension(&self) -> Extension {
+        self.extension
+    }
+
+    fn compressed_message(&mut self, kind: MessageKind, payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
+        if self.listen_only {
+            // Not worth inflating: it is refused whatever it says.
+            return Ok(self.message(kind, &[]));
+        }
+        let mut inflater = self.inflater.take().unwrap_or_default();
+        let inflated = inflater.message(kind, payload, self.message_bytes_max);
+        let flow = inflated.map(|message| self.message(kind, message));
+        *self.inflater = Some(inflater);
+        flow
     }
 
     fn ping(&mut self, payload: &[u8]) -> ControlFlow<()> {

@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::command::Command;
-use super::home::{ToHome, ToShard};
+use super::post::{ToHome, ToShard};
 
 /// More entries than anybody needs, and few enough for a semaphore.
 const COMMAND_SLOTS_MAX: usize = 1 << 20;

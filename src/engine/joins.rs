@@ -3,8 +3,9 @@
 use std::net::TcpStream;
 
 use super::admission::Permit;
+use super::adoption::Adoption;
 use super::command::{Command, Join};
-use super::handle::{Adoption, Engine, JoinError};
+use super::handle::{Engine, JoinError};
 
 /// Hands connections over without waiting. The shards concerned are woken once per batch, by [`Joins::flush`]: a shard
 /// on the door's own core would otherwise be switched to and from for each connection of a storm.
@@ -20,7 +21,7 @@ pub struct Joins {
 #[derive(Debug)]
 pub enum NotJoined {
     /// The shard's inbox is full now: [`Engine::join`] waits until it is not.
-    Busy(Adoption, Permit),
+    Busy(Box<Adoption>, Permit),
     /// It cannot become a member; with the stream, unless that is gone, so that the client can be told.
     Refused(JoinError, Option<TcpStream>),
 }
@@ -40,16 +41,16 @@ impl Joins {
         let number = shared.shard_for_next();
         let shard = &shared.shards[number];
         let Some(slot) = shard.sender.try_reserve(adoption.unread.len()) else {
-            return Err(NotJoined::Busy(adoption, permit));
+            return Err(NotJoined::Busy(Box::new(adoption), permit));
         };
-        let Adoption { stream, unread, greeting, purpose } = adoption;
+        let Adoption { stream, unread, greeting, deflate, purpose } = adoption;
         let role = match shared.role(purpose) {
             Ok(role) => role,
             Err(full) => return Err(NotJoined::Refused(full.into(), Some(stream))),
         };
         let permit = permit.on_shard(&shard.load);
         let socket = mio::net::TcpStream::from_std(stream);
-        let join = Join { socket, role, permit, greeting, unread, joined: None };
+        let join = Join { socket, role, permit, greeting, unread, deflate, joined: None };
         self.given[number] = true;
         slot.send_silently(Command::Join(Box::new(join))).map_err(|refused| {
             shared.not_joined(refused);

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::admission::Permit;
 use super::command::{Join, Role};
 use super::connection::{Connection, Extra, Flags, Sent, State};
 use super::directory::Room;
 use super::feed::Feed;
-use super::home::{Entered, Entrant, ToShard};
 use super::metrics::Counter;
-use super::position::{Began, Position, Start};
+use super::position::{Began, Position};
+use super::post::{Entered, Entrant, ToShard};
+use super::presence::{Attendee, Way};
 use super::ring::{Joining, LocalRoom, Warmth};
 use super::session::{Session, SessionTerms, Transport};
 use super::settings::Echo;
@@ -20,7 +22,8 @@ use super::shard::Shard;
 use super::simulation::Planted;
 use super::socket::Socket;
 use crate::protocol::chunk;
-use crate::protocol::frame::{self, CloseCode};
+use crate::protocol::deflate::Agreed;
+use crate::protocol::frame::{self, CloseCode, Coding};
 
 /// Why and how this side closes a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +55,13 @@ struct Opening<S> {
     permit: Permit,
     greeting: Vec<u8>,
     unread: Vec<u8>,
+    deflate: Option<Agreed>,
 }
 
 impl<S: Socket> Shard<S> {
     /// Takes a connection for life. It becomes a member at once, or when the room's home knows this shard.
     pub(crate) fn accept(&mut self, join: Join<S>) {
-        let Join { mut socket, role, permit, greeting, unread, joined } = join;
+        let Join { mut socket, role, permit, greeting, unread, deflate, joined } = join;
         let expected = self.connections.next_number();
         if socket.register(&self.poller, expected).is_err() {
             self.counts.add(Counter::ClosedPoller, 1);
@@ -66,14 +70,15 @@ impl<S: Socket> Shard<S> {
             }
             return;
         }
-        let (room, encoding, start, echo) = match role {
-            Role::Member { room, encoding, start, echo } => (room, encoding, start, echo),
+        let (room, encoding, start, echo, identity) = match role {
+            Role::Member { room, encoding, start, echo, identity } => (room, encoding, start, echo, identity),
             Role::Session(terms) => {
-                let opening = Opening { socket, permit, greeting, unread };
+                let opening = Opening { socket, permit, greeting, unread, deflate };
                 return self.open_session(opening, terms, joined);
             }
         };
-        let room_number = self.local_room(&room, Feed::publications(encoding));
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        let room_number = self.local_room(&room, Feed::publications(encoding, coding));
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut connection = Connection {
             socket,
@@ -95,24 +100,31 @@ impl<S: Socket> Shard<S> {
         if echo == Echo::Off || local.settings.echo == Echo::Off {
             connection.flags.set(Flags::NO_ECHO);
         }
+        if local.settings.has_presence() && !identity.user.is_empty() {
+            connection.extra().attendee = Some(Box::new(Attendee { client: Uuid::new_v4(), identity }));
+        }
         if !(greeting.is_empty() && unread.is_empty()) {
             let extra = connection.extra();
             (extra.direct, extra.unread) = (greeting, unread);
+        }
+        if deflate.is_some() {
+            connection.flags.set(Flags::DEFLATE);
         }
         let number = self.connections.insert(connection);
         debug_assert_eq!(number, expected, "the poller was told the number that the connection got");
         self.schedule_heartbeat(number);
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         local.holders += 1;
+        let newcomer = Joining { number, serial: self.next_serial, start, joined };
         match &mut local.joining {
-            Some(joining) => joining.push(Joining { number, serial: self.next_serial, start, joined }),
-            None => self.become_member(number, start, joined),
+            Some(joining) => joining.push(newcomer),
+            None => self.welcome(room_number, newcomer),
         }
     }
 
     /// Takes a connection for life that is in no room yet.
     fn open_session(&mut self, opening: Opening<S>, terms: SessionTerms, joined: Option<oneshot::Sender<()>>) {
-        let Opening { socket, permit, greeting, unread } = opening;
+        let Opening { socket, permit, greeting, unread, deflate } = opening;
         let SessionTerms { transport, identity, commands } = terms;
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut flags = Flags::default();
@@ -120,7 +132,11 @@ impl<S: Socket> Shard<S> {
         if transport != Transport::WebSocket {
             flags.set(Flags::STREAM);
         }
-        let session = Some(Box::new(Session::new(transport, identity)));
+        if deflate.is_some() {
+            flags.set(Flags::DEFLATE);
+        }
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        let session = Some(Box::new(Session::new(transport, coding, identity)));
         let is_unread = !unread.is_empty();
         let extra = Extra { direct: greeting, unread, session, ..Extra::default() };
         let number = self.connections.insert(Connection {
@@ -176,7 +192,7 @@ impl<S: Socket> Shard<S> {
         if let Some(number) = self.room_numbers.get(&(room.id, feed)) {
             return *number;
         }
-        let settings = room.settings(&self.settings).clone();
+        let settings = feed.settings(room.settings(&self.settings));
         self.next_stay = self.next_stay.wrapping_add(1);
         let number = self.rooms.insert(LocalRoom::new(Arc::clone(room), feed, settings, self.next_stay));
         self.room_numbers.insert((room.id, feed), number);
@@ -196,27 +212,30 @@ impl<S: Socket> Shard<S> {
         let Some(room) = self.rooms.get_mut(member.number).filter(current) else { return };
         #[cfg(test)]
         {
-            room.forgets_one = self.planted == Planted::ReplayTooShort;
+            room.planted = self.planted;
         }
         let waiting = room.entered(position, kept.as_ref());
         if room.warmth != Warmth::Cold {
             self.warm.push(member.number);
         }
-        let multiplexed = member.feed.encoding.is_multiplexed();
-        for Joining { number, serial, start, joined } in waiting {
-            if multiplexed {
-                if self.subscriptions.get(number).is_some_and(|it| it.serial == serial) {
-                    self.subscribed(number);
-                }
-                continue;
-            }
-            if self.connections.get(number).is_some_and(|it| it.serial == serial && it.state == State::Joining) {
-                self.become_member(number, start, joined);
+        let is_multiplexed = member.feed.encoding.is_multiplexed();
+        for newcomer in waiting {
+            let Joining { number, serial, .. } = newcomer;
+            let own = |it: &Connection<S>| it.serial == serial && it.state == State::Joining;
+            let is_there = if is_multiplexed {
+                self.subscriptions.get(number).is_some_and(|it| it.serial == serial)
+            } else {
+                self.connections.get(number).is_some_and(own)
+            };
+            if is_there {
+                // It may have come after the home gave its answer, and know more than that says.
+                self.welcome(member.number, newcomer);
             }
         }
     }
 
-    fn become_member(&mut self, number: u32, start: Start, joined: Option<oneshot::Sender<()>>) {
+    pub(crate) fn become_member(&mut self, newcomer: Joining) {
+        let Joining { number, start, joined, .. } = newcomer;
         let Some(connection) = self.connections.get_mut(number) else { return };
         let Some(room) = self.rooms.get_mut(connection.room) else { return };
         (connection.place, _) = room.add(number);
@@ -232,6 +251,8 @@ impl<S: Socket> Shard<S> {
         }
         connection.state = State::Open;
         self.counts.add(Counter::Opened, 1);
+        self.member_moved(number, Way::In);
+        let Some(connection) = self.connections.get_mut(number) else { return };
         if let Some(joined) = joined {
             // Whoever waited may have gone; the connection is a member all the same.
             joined.send(()).ok();
@@ -274,6 +295,10 @@ impl<S: Socket> Shard<S> {
             return self.close_session(number, close);
         }
         let was = connection.state;
+        if was == State::Open {
+            self.member_moved(number, Way::Out);
+        }
+        let Some(connection) = self.connections.get_mut(number) else { return };
         connection.state = State::Closing;
         let (room_number, place) = (connection.room, connection.place);
         #[cfg(test)]
@@ -297,6 +322,7 @@ impl<S: Socket> Shard<S> {
         let is_stream = connection.flags.has(Flags::STREAM);
         let extra = connection.extra();
         (extra.unread, extra.pong, extra.allowance, extra.ending) = (Vec::new(), None, None, None);
+        extra.attendee = None;
         if was == State::Joining {
             // It has not even had the answer to its handshake: there is no WebSocket to close.
             extra.direct = Vec::new();
@@ -312,16 +338,22 @@ impl<S: Socket> Shard<S> {
 
     /// Forgets a connection whose stream is gone, or is to be aborted.
     pub(crate) fn gone(&mut self, number: u32, counter: Counter) {
+        if self.connections.get(number).is_some_and(|it| it.state == State::Open) {
+            self.member_moved(number, Way::Out);
+        }
+        if let Some(session) = self.session(number) {
+            // Nothing is carried to where nobody is.
+            session.forget_partial();
+            for subscription in session.subscriptions.clone() {
+                self.remove_subscription(subscription);
+            }
+        }
         let Some(connection) = self.connections.remove(number) else { return };
         if self.connections.len() == 0 {
             self.wheel.clear();
         }
         if let Some(unfinished) = connection.extra.as_ref().and_then(|extra| extra.unfinished.as_ref()) {
             self.unfinished_left += unfinished.held_bytes();
-        }
-        let session = connection.extra.as_ref().and_then(|extra| extra.session.as_deref());
-        for subscription in session.map(|session| session.subscriptions.clone()).unwrap_or_default() {
-            self.remove_subscription(subscription);
         }
         if connection.state != State::Closing {
             let ending = connection.extra.as_ref().and_then(|extra| extra.ending.as_ref());
@@ -335,7 +367,11 @@ impl<S: Socket> Shard<S> {
     /// One member less; the last one takes the room with it. `place`: `None` if it was still joining.
     pub(crate) fn leave_room(&mut self, number: u32, place: Option<u32>) {
         let Some(room) = self.rooms.get_mut(number) else { return };
-        self.directory.leave(&room.room);
+        if room.tells_moves() {
+            self.directory.release(&room.room);
+        } else {
+            self.directory.leave(&room.room);
+        }
         if let Some(place) = place {
             room.remove(place);
         }

@@ -56,6 +56,10 @@ counters! {
     Recovered => "resumes_total", "outcome=\"recovered\"";
     /// Members that wanted to resume from a position that is not there any more.
     NotRecovered => "resumes_total", "outcome=\"lost\"";
+    /// Joins and leaves that were told (counted at the room's home, once each).
+    PresenceEvents => "presence_events_total", "";
+    /// Joins and leaves that were not told, because a room tells only so many (counted at the room's home).
+    PresenceEventsDropped => "presence_events_dropped_total", "";
     /// Publications that got an offset (counted at the room's home).
     Publications => "publications_total", "";
     /// Publications whose room had nobody to get them.
@@ -191,6 +195,8 @@ pub struct Snapshot {
     pub latencies: Latencies,
     /// Connections it owns.
     pub connections: usize,
+    /// Subscriptions of sessions, on their way in included. (A connection without a session is one member.)
+    pub subscriptions: usize,
     /// Rooms it has members of.
     pub rooms: usize,
     /// Rooms whose home it is.
@@ -201,6 +207,8 @@ pub struct Snapshot {
     pub lag_bytes_max: u64,
     /// Memory of the windows, bytes.
     pub window_bytes: u64,
+    /// Memory of what rooms with their home here keep for those who come back, bytes.
+    pub history_bytes: u64,
     /// Bytes of unfinished messages.
     pub unfinished_bytes: usize,
 }

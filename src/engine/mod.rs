@@ -9,6 +9,7 @@
 //! inbound                      a socket's bytes → publications
 //! session                      a connection in many rooms
 //! home · outbox                a room's order; one entry per shard and turn
+//! attendance · roll            who comes and goes; who is there
 //! window · ring · lap          a room on a shard: its bytes, its members, whose turn it is
 //! fanout · connection          the hot loop; one send per member
 //! socket · thread              the kernel
@@ -18,9 +19,14 @@ pub mod room;
 pub mod settings;
 
 mod admission;
+mod adoption;
+mod ahead;
+mod asked;
 mod asking;
+mod attendance;
 mod clock;
 mod command;
+mod compressor;
 mod connection;
 mod directory;
 mod drain;
@@ -39,10 +45,13 @@ mod joins;
 mod lap;
 mod membership;
 mod metrics;
+mod newer;
 mod outbox;
 mod position;
+mod post;
 mod presence;
 mod ring;
+mod roll;
 mod session;
 mod shard;
 #[cfg(test)]
@@ -50,16 +59,19 @@ mod simulation;
 mod slab;
 mod socket;
 mod thread;
+mod users;
 mod window;
 
 pub use admission::{AdmissionError, Permit};
-pub use command::{Drain, Drained, Publication, Published};
+pub use adoption::{Adoption, Membership, Purpose};
+pub use command::{Drain, Drained, Keeping, Publication, Published};
 pub use directory::RoomsFull;
 pub use feed::Encoding;
-pub use handle::{Adoption, Ended, Engine, JoinError, Membership, PublishError, Purpose, StartError, Totals};
+pub use handle::{Ended, Engine, JoinError, PublishError, StartError, Totals};
 pub use history::{History, HistoryQuery, Order, Record};
 pub use joins::{Joins, NotJoined};
 pub use metrics::{Counter, Counts, Latencies, Snapshot};
+pub use newer::Newer;
 pub use position::{Epoch, Position, PositionError, Start};
 pub use presence::{PresenceStats, Present};
 pub use session::{Identity, SessionTerms, Target, Transport};

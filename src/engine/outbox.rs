@@ -11,8 +11,9 @@ use std::sync::Arc;
 use super::asking::Question;
 use super::clock::Nanos;
 use super::ending::Mark;
-use super::home::{Chunk, Publication, ToHome, ToShard};
 use super::inbox::Peer;
+use super::post::{Chunk, Publication, ToHome, ToShard};
+use super::presence::Move;
 use super::window::Publisher;
 use crate::protocol::frame::{self, MessageKind};
 
@@ -29,6 +30,7 @@ struct Lane {
     publishing: ToHome,
     publishes: VecDeque<ToHome>,
     delivering: Vec<Chunk>,
+    attending: Vec<Move>,
     deliveries: VecDeque<ToShard>,
 }
 
@@ -48,6 +50,7 @@ impl Outbox {
             publishing: ToHome::default(),
             publishes: VecDeque::new(),
             delivering: Vec::new(),
+            attending: Vec::new(),
             deliveries: VecDeque::new(),
         };
         Self { own_shard, lanes: peers.into_iter().enumerate().map(lane).collect() }
@@ -93,7 +96,12 @@ impl Outbox {
         self.lanes[shard].delivering.push(chunk);
     }
 
-    /// Anything else for a shard, behind the publications so far.
+    /// A move of one of this shard's members, for the room's home; behind anything else for it so far.
+    pub(crate) fn attend(&mut self, home: usize, moved: Move) {
+        self.lanes[home].attending.push(moved);
+    }
+
+    /// Anything else for a shard, behind the publications and the moves so far.
     pub(crate) fn deliver(&mut self, shard: usize, message: ToShard) {
         let lane = &mut self.lanes[shard];
         lane.seal_deliveries();
@@ -130,15 +138,18 @@ impl Lane {
         if !self.delivering.is_empty() {
             self.deliveries.push_back(ToShard::Deliver(std::mem::take(&mut self.delivering)));
         }
+        if !self.attending.is_empty() {
+            self.deliveries.push_back(ToShard::Attend(std::mem::take(&mut self.attending)));
+        }
     }
 
     fn flush(&mut self) {
+        if self.peer.is_some() {
+            self.seal_deliveries();
+        }
         let Some(peer) = &self.peer else { return };
         if !self.publishing.is_empty() {
             self.publishes.push_back(std::mem::take(&mut self.publishing));
-        }
-        if !self.delivering.is_empty() {
-            self.deliveries.push_back(ToShard::Deliver(std::mem::take(&mut self.delivering)));
         }
         let mut pushed = false;
         while let Some(entry) = self.publishes.pop_front() {

@@ -8,10 +8,12 @@ use tokio::sync::oneshot;
 use super::clock::Nanos;
 use super::directory::Room;
 use super::feed::Feed;
-use super::home::{Chunk, NOTHING_KEPT};
 use super::lap::{Appended, Lap};
 use super::position::{Began, Epoch, Position, Start};
+use super::post::{Chunk, NOTHING_KEPT};
 use super::settings::RoomSettings;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::window::Window;
 
 /// A place in the ring whose member has left.
@@ -49,6 +51,8 @@ pub(crate) struct LocalRoom {
     vacant: usize,
     /// Who waits until the home knows this shard; `None`: it does.
     pub(crate) joining: Option<Vec<Joining>>,
+    /// Who knows more of the room than this shard, and waits until it has had that too: see [`super::ahead`].
+    pub(crate) ahead: Vec<Joining>,
     /// Connections of this shard that hold the room: members, and those that are joining.
     pub(crate) holders: usize,
     /// Tells this stay in the room from earlier ones.
@@ -76,9 +80,8 @@ pub(crate) struct LocalRoom {
     pub(crate) not_before: Nanos,
     /// More is waiting to be offered than may.
     pub(crate) backlogged: bool,
-    /// A planted bug: whoever resumes does not get the first publication that it missed.
     #[cfg(test)]
-    pub(crate) forgets_one: bool,
+    pub(crate) planted: Planted,
     pub(crate) warmth: Warmth,
 }
 
@@ -114,6 +117,13 @@ pub(crate) struct Joining {
     pub(crate) joined: Option<oneshot::Sender<()>>,
 }
 
+impl Joining {
+    /// A session's subscription to who comes and goes.
+    pub(crate) const fn listener(number: u32, serial: u32) -> Self {
+        Self { number, serial, start: Start::Live, joined: None }
+    }
+}
+
 impl LocalRoom {
     pub(crate) fn new(room: Arc<Room>, feed: Feed, settings: RoomSettings, stay: u32) -> Self {
         Self {
@@ -125,6 +135,7 @@ impl LocalRoom {
             ring: Vec::new(),
             vacant: 0,
             joining: Some(Vec::new()),
+            ahead: Vec::new(),
             holders: 0,
             stay,
             blocked: Vec::new(),
@@ -140,7 +151,7 @@ impl LocalRoom {
             not_before: Nanos(0),
             backlogged: false,
             #[cfg(test)]
-            forgets_one: false,
+            planted: Planted::Nothing,
             warmth: Warmth::Cold,
         }
     }
@@ -151,6 +162,7 @@ impl LocalRoom {
     }
 
     /// Members, not counting those that are joining.
+    #[cfg(test)]
     pub(crate) fn members(&self) -> usize {
         self.ring.len() - self.vacant
     }
@@ -198,7 +210,7 @@ impl LocalRoom {
         let newest = self.next_offset - 1;
         let (after, began) = match start {
             Start::Live => (newest, Began::Live),
-            Start::After(Position { epoch, .. }) if epoch != self.epoch => (newest, Began::Lost),
+            Start::After(Position { epoch, .. }) if self.is_other(epoch) => (newest, Began::Lost),
             Start::After(Position { offset, .. }) | Start::AfterOffset(offset) => {
                 let is_there = offset <= newest && (offset == newest || offset + 1 >= self.kept_from);
                 if is_there { (offset, Began::Recovered) } else { (newest, Began::Lost) }
@@ -209,8 +221,25 @@ impl LocalRoom {
             }
         };
         #[cfg(test)]
-        let after = if self.forgets_one && after < newest { after + 1 } else { after };
+        let after = if self.planted == Planted::ReplayTooShort && after < newest { after + 1 } else { after };
         (self.start_of_offset(after + 1), began, after)
+    }
+
+    /// Whether `start` lies ahead of what has come to this shard so far: see [`super::ahead`].
+    pub(crate) fn is_behind(&self, start: Start) -> bool {
+        match start {
+            Start::After(Position { epoch, offset }) => epoch == self.epoch && offset >= self.next_offset,
+            Start::AfterOffset(offset) => offset >= self.next_offset,
+            Start::Live | Start::Last(_) => false,
+        }
+    }
+
+    fn is_other(&self, epoch: Epoch) -> bool {
+        #[cfg(test)]
+        if self.planted == Planted::EpochIgnored {
+            return false;
+        }
+        epoch != self.epoch
     }
 
     /// Position in the window of the publication with this offset, which is there or the next one.
@@ -262,15 +291,19 @@ impl LocalRoom {
         self.next_offset = first_offset + u64::from(count);
         self.kept_from = *kept_from;
         self.window.append(frames, entries);
-        if self.ring.is_empty() {
-            // Whoever holds the room is not a member yet.
-            self.offered = self.window.head();
-            return;
-        }
         let appended = Appended { end: self.window.head(), count, published: entries[0].published, at };
         if self.queued == Queued::Running && !self.settings.coalesce.is_zero() {
             // Whoever has not been served in this lap gets it with what is due anyway; the others in the next.
             self.held.push(appended);
+        } else {
+            self.append_to_lap(appended);
+        }
+    }
+
+    fn append_to_lap(&mut self, appended: Appended) {
+        if self.ring.is_empty() {
+            // Whoever holds the room is not a member yet, and will find it in the window.
+            self.offered_to_all(appended.end);
         } else {
             self.lap.append(appended, self.ring.len());
         }
@@ -312,9 +345,8 @@ impl LocalRoom {
     /// The lap is over: what arrived meanwhile is for the next one.
     pub(crate) fn begin_next(&mut self) {
         debug_assert!(!self.lap.is_running(), "one lap at a time");
-        let places = self.ring.len();
-        for appended in self.held.drain(..) {
-            self.lap.append(appended, places);
+        for appended in std::mem::take(&mut self.held) {
+            self.append_to_lap(appended);
         }
     }
 
@@ -325,8 +357,8 @@ impl LocalRoom {
 
     /// Everybody has been offered what is in front of `end`.
     pub(crate) fn offered_to_all(&mut self, end: u64) {
-        debug_assert!(end >= self.offered, "offers go forward");
-        self.offered = end;
+        // The last of a lap whose members have all gone may be done after what came later.
+        self.offered = self.offered.max(end);
     }
 
     /// Bytes that somebody who keeps up has yet to be offered.
@@ -363,7 +395,10 @@ impl LocalRoom {
 
     /// Position from which on the window has to reach for those who come back.
     fn kept_start(&self) -> u64 {
-        if self.kept_from >= self.next_offset { self.window.head() } else { self.start_of_offset(self.kept_from) }
+        let kept_from = self.kept_from;
+        #[cfg(test)]
+        let kept_from = kept_from.saturating_add(u64::from(self.planted == Planted::KeptReleased));
+        if kept_from >= self.next_offset { self.window.head() } else { self.start_of_offset(kept_from) }
     }
 
     /// Whether a blocked member may lie behind `limit`.

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::room::RoomName;
+use crate::protocol::deflate::{Compression, Level, WindowBits};
 
 /// Everything that the engine is started with.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Connections that are in many rooms at once.
     pub sessions: SessionSettings,
+    /// Compression.
+    pub deflate: Deflate,
     /// Settings of every room that no pattern names.
     pub room: RoomSettings,
     /// Settings by room name; the first pattern that matches a name decides.
@@ -93,6 +96,31 @@ pub struct SessionSettings {
     pub rooms: Vec<RoomName>,
 }
 
+/// Compression of WebSocket messages (permessage-deflate, RFC 7692). A publication is compressed once, for all members
+/// that agreed on it; nobody's context is taken over from message to message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deflate {
+    /// Whether it is agreed to where a client offers it.
+    pub mode: DeflateMode,
+    /// How much work is put into compressing: 1 is the least, 9 the most.
+    pub level: Level,
+    /// The window that messages are compressed with, as a power of two. A client that wants a smaller one is sent plain
+    /// messages.
+    pub window_bits: WindowBits,
+    /// Messages shorter than this are sent as they are, bytes.
+    pub threshold_bytes: usize,
+}
+
+/// Whether compression is agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeflateMode {
+    /// Never.
+    #[default]
+    Off,
+    /// With each client that offers it.
+    On,
+}
+
 /// How one room behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomSettings {
@@ -119,6 +147,17 @@ pub struct RoomSettings {
     pub history_age_max: Duration,
     /// What a session that comes back gets of a room that keeps publications.
     pub recovery: Recovery,
+    /// Whether others may ask who is in the room. How many there are is known in any case.
+    pub presence: Presence,
+    /// Whether members that ask for it are told who comes and goes: users, not their connections.
+    pub presence_events: PresenceEvents,
+    /// Connections that are listed, with their users. More are counted only.
+    pub presence_members_max: u32,
+    /// Joins and leaves per second that a room tells its members. More are counted and not told: a member that wants
+    /// to know asks.
+    pub presence_events_per_second_max: u32,
+    /// A user who comes back within this time has not been away: neither the leave nor the join is told.
+    pub presence_leave_grace: Duration,
 }
 
 /// Settings for all rooms whose name matches a pattern.
@@ -138,6 +177,26 @@ pub enum Recovery {
     Stream,
     /// The newest publication, if it has not seen that (prices); whoever comes for the first time gets it as well.
     Cache,
+}
+
+/// Whether others may ask who is in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// Nobody is told who, error 108; how many there are is told.
+    #[default]
+    Off,
+    /// Sessions, and raw members that have a name, are listed.
+    Members,
+}
+
+/// Whether members that ask for it are told who comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PresenceEvents {
+    /// They are not.
+    #[default]
+    Off,
+    /// A join when a user's first connection comes, a leave when the last has gone.
+    On,
 }
 
 /// What happens to a member whose cursor falls behind the room's window.
@@ -180,6 +239,7 @@ impl Default for Settings {
             limits: Limits::default(),
             heartbeat: Heartbeat::default(),
             sessions: SessionSettings::default(),
+            deflate: Deflate::default(),
             room: RoomSettings::default(),
             rooms: Vec::new(),
         }
@@ -223,6 +283,29 @@ impl Default for SessionSettings {
     }
 }
 
+impl Default for Deflate {
+    fn default() -> Self {
+        let Compression { level, window_bits, threshold_bytes } = Compression::default();
+        Self { mode: DeflateMode::Off, level, window_bits, threshold_bytes }
+    }
+}
+
+impl Deflate {
+    /// The window to negotiate with; `None`: it is off.
+    #[must_use]
+    pub const fn negotiable(&self) -> Option<WindowBits> {
+        match self.mode {
+            DeflateMode::Off => None,
+            DeflateMode::On => Some(self.window_bits),
+        }
+    }
+
+    pub(crate) const fn compression(&self) -> Compression {
+        let Self { level, window_bits, threshold_bytes, .. } = *self;
+        Compression { level, window_bits, threshold_bytes }
+    }
+}
+
 impl Default for RoomSettings {
     fn default() -> Self {
         Self {
@@ -237,6 +320,11 @@ impl Default for RoomSettings {
             history_bytes_max: 1 << 20,
             history_age_max: Duration::from_secs(5 * 60),
             recovery: Recovery::Stream,
+            presence: Presence::Off,
+            presence_events: PresenceEvents::Off,
+            presence_members_max: 1_000,
+            presence_events_per_second_max: 50,
+            presence_leave_grace: Duration::from_secs(2),
         }
     }
 }
@@ -246,6 +334,18 @@ impl RoomSettings {
     #[must_use]
     pub const fn has_history(&self) -> bool {
         self.history_count_max > 0
+    }
+
+    /// Whether the room knows who is in it.
+    #[must_use]
+    pub const fn has_presence(&self) -> bool {
+        matches!(self.presence, Presence::Members)
+    }
+
+    /// Whether members can be told who comes and goes.
+    #[must_use]
+    pub const fn has_presence_events(&self) -> bool {
+        self.has_presence() && matches!(self.presence_events, PresenceEvents::On)
     }
 }
 

@@ -13,24 +13,26 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::clock::{Nanos, Unix};
-use super::command::{Command, Publication, Published};
+use super::command::{Command, Keeping, Publication, Published};
 use super::connection::{Connection, Flags};
 use super::directory::Directory;
 use super::drain::Draining;
 use super::feed::Feed;
 use super::heartbeat::Wheel;
-use super::home;
-use super::home::{Homes, Message, Payload, ToHome, ToShard};
+use super::home::Homes;
 use super::inbox::Inbox;
 use super::lap::Appended;
 use super::metrics::{Counter, Counts, Latencies, Snapshot};
 use super::outbox::Outbox;
+use super::post;
+use super::post::{Message, Payload, ToHome, ToShard};
 use super::ring::LocalRoom;
 use super::session::Subscription;
 use super::settings::Settings;
 use super::slab::Slab;
 use super::socket::Socket;
 use super::window::Publisher;
+use crate::protocol::deflate::Inflater;
 use crate::protocol::frame;
 
 // The numbers below are small in tests, so that the simulation reaches their edges with few clients.
@@ -88,6 +90,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) warm: Vec<u32>,
     pub(crate) wheel: Wheel,
     pub(crate) read_buffer: Vec<u8>,
+    /// Of clients' compressed messages; `None` until the first comes.
+    pub(crate) inflater: Option<Box<Inflater>>,
     /// Bytes of unfinished messages that this shard may still hold.
     pub(crate) unfinished_left: usize,
     /// What everybody has been offered since the turn began.
@@ -156,6 +160,7 @@ impl<S: Socket> Shard<S> {
             warm: Vec::new(),
             wheel: Wheel::new(),
             read_buffer: vec![0; READ_BYTES],
+            inflater: None,
             unfinished_left,
             finished: Vec::new(),
             counts: Counts::default(),
@@ -236,7 +241,7 @@ impl<S: Socket> Shard<S> {
                     self.accept(*join);
                 }
                 Command::Publish { room, held, publication, reply } => {
-                    let Publication { kind, payload, tags, info } = publication;
+                    let Publication { kind, payload, tags, info, keeping } = publication;
                     let message = Message {
                         kind,
                         payload: Payload::Shared(&payload),
@@ -244,6 +249,7 @@ impl<S: Socket> Shard<S> {
                         published: self.now,
                         tags: tags.as_ref(),
                         info: info.as_ref(),
+                        keeping,
                     };
                     let published = self.homes.publish_from_outside(&room, held, &message);
                     self.counts.add(publication_counter(published.epoch.map(|_| published)), 1);
@@ -255,6 +261,7 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(answer).ok();
                 }
+                Command::Newer { room, newer, reply } => self.homes.newer(&room, newer, self.now, reply),
                 Command::Emulate { number, serial, secret, message, reply } => {
                     let heard = self.emulate(number, serial, secret, &message);
                     // Whoever asked may have gone.
@@ -265,11 +272,15 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(count).ok();
                 }
+                Command::Users(state, reply) => {
+                    reply.send(self.users(&state)).ok();
+                }
                 Command::Probe(reply) => self.probe(&reply),
                 Command::Snapshot(reply) => {
                     reply.send(Box::new(self.snapshot())).ok();
                 }
                 Command::Drain(drain, drained) => {
+                    self.homes.end_all_waits();
                     self.draining =
                         Some(Draining::new(drain, drained, self.now, (self.connections.len(), self.counts.aborted())));
                 }
@@ -282,7 +293,7 @@ impl<S: Socket> Shard<S> {
         for _ in 0..INBOX_ENTRIES_PER_TURN {
             let Some(ToHome { frames, publications, marks, questions }) = self.inbox.publishes.pop() else { return };
             let mut start = 0;
-            for home::Publication { room_id, publisher, published, frame_len, info } in &publications {
+            for post::Publication { room_id, publisher, published, frame_len, info } in &publications {
                 let frame = &frames[start..start + frame_len];
                 let message = Message {
                     kind: frame::parts(frame).0,
@@ -291,6 +302,7 @@ impl<S: Socket> Shard<S> {
                     published: *published,
                     tags: None,
                     info: info.as_ref(),
+                    keeping: Keeping::Kept,
                 };
                 let published = self.homes.publish(*room_id, &message);
                 self.counts.add(publication_counter(published), 1);
@@ -319,16 +331,21 @@ impl<S: Socket> Shard<S> {
             self.take(message);
             self.homes.flush(&mut self.outbox);
         }
+        self.count_events();
         self.outbox.flush();
     }
 
     fn take(&mut self, message: ToShard) {
         match message {
             ToShard::Enter { room, member } => self.homes.enter(&room, member, &mut self.outbox),
-            ToShard::Leave { room_id, feed, shard } => self.homes.leave(room_id, feed, shard, &mut self.outbox),
+            ToShard::Leave { room_id, feed, shard } => {
+                self.homes.leave(room_id, (feed, shard), self.now, &mut self.outbox);
+            }
             ToShard::Entered(entered) => self.entered(*entered),
             ToShard::Forget { number, room_id, kept_from } => self.forget(number, room_id, kept_from),
             ToShard::Answered(answered) => self.answered(*answered),
+            ToShard::Attend(moves) => self.homes.attend(moves, self.now),
+            ToShard::Asked(question) => self.homes.asked(question, &mut self.outbox),
             ToShard::Deliver(chunks) => {
                 for chunk in &chunks {
                     self.deliver(chunk);
@@ -355,8 +372,8 @@ impl<S: Socket> Shard<S> {
         let unthrottled = self.throttled.peek().map(|Reverse((at, _))| *at);
         let closes = self.draining.as_ref().and_then(|draining| draining.next_close(self.now));
         let ticked = (self.connections.len() > 0 || !self.warm.is_empty()).then(|| self.wheel.next_tick());
-        let expires = self.homes.next_expiry();
-        let first = [gathered, unthrottled, closes, ticked, expires].into_iter().flatten().min()?;
+        let (expires, leaves) = (self.homes.next_expiry(), self.homes.next_leave());
+        let first = [gathered, unthrottled, closes, ticked, expires, leaves].into_iter().flatten().min()?;
         Some(first.since(self.now))
     }
 
@@ -376,11 +393,13 @@ impl<S: Socket> Shard<S> {
             counts: self.counts.clone(),
             latencies: self.latencies.clone(),
             connections: self.connections.len(),
+            subscriptions: self.subscriptions.len(),
             rooms: self.rooms.len(),
             homes: self.homes.len(),
             blocked_members,
             lag_bytes_max,
             window_bytes,
+            history_bytes: self.homes.kept_bytes() as u64,
             unfinished_bytes: self.settings.limits.unfinished_bytes_max / self.outbox.shards() - self.unfinished_left,
         }
     }
@@ -399,6 +418,7 @@ impl<S: Socket> Shard<S> {
         self.unthrottle();
         self.heartbeat();
         self.homes.expire(self.now, &mut self.outbox);
+        self.homes.tell_leaves(self.now);
         self.drain();
     }
 }

@@ -154,12 +154,12 @@ impl Gate {
         let head =
             if read.is_empty() || self.door.is_draining() { Head::Partial } else { self.door.judge(read, self.reach) };
         let stream = std::net::TcpStream::from(stream);
-        let Head::Accepted(Accepted { purpose, answer, len_bytes }) = head else {
+        let Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }) = head else {
             let request = first_request(stream, read.to_vec(), permit, self.reach, self.door.clone());
             self.runtime.spawn(request);
             return;
         };
-        let adoption = Adoption { stream, unread: read[len_bytes..].to_vec(), greeting: answer, purpose };
+        let adoption = Adoption { stream, unread: read[len_bytes..].to_vec(), greeting: answer, deflate, purpose };
         self.join(adoption, permit);
     }
 
@@ -168,7 +168,7 @@ impl Gate {
             Ok(()) => {}
             Err(NotJoined::Busy(adoption, permit)) => {
                 let door = self.door.clone();
-                self.runtime.spawn(async move { join(&door, adoption, permit).await });
+                self.runtime.spawn(async move { join(&door, *adoption, permit).await });
             }
             Err(NotJoined::Refused(error, stream)) => {
                 count(&self.door.counts.refused_handshake);

@@ -12,9 +12,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::api::Node;
 use super::config::Config;
-use super::handshake::{Accepted, Head, HeadLimits, Refusal, judge};
+use super::handshake::{Accepted, Head, HeadLimits, Refusal, Terms, judge};
 use super::http;
+use super::idempotency::Idempotency;
+use super::long_poll::Polls;
 
 /// Bytes that a request's head usually needs.
 const HEAD_BYTES_USUAL: usize = 1_024;
@@ -46,11 +49,21 @@ pub(crate) struct Door {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<Config>,
     pub(crate) counts: Arc<DoorCounts>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) idempotency: Arc<Idempotency>,
+    pub(crate) polls: Polls,
     /// True once the server has begun to end.
     pub(crate) draining: watch::Receiver<bool>,
 }
 
 impl Door {
+    pub(crate) fn new(engine: Engine, config: Arc<Config>, draining: watch::Receiver<bool>) -> Self {
+        let api = config.api;
+        let idempotency = Idempotency::new(api.idempotency_time_max, api.idempotency_keys_max);
+        let (counts, node, polls) = (Arc::default(), Arc::new(Node::start()), Polls::new());
+        Self { engine, config, counts, node, idempotency, polls, draining }
+    }
+
     /// Whether the server has begun to end. The guard of the channel must not live across an await.
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow()
@@ -60,7 +73,8 @@ impl Door {
     pub(crate) fn judge(&self, bytes: &[u8], reach: Reach) -> Head {
         let handshake = &self.config.handshake;
         let limits = HeadLimits { bytes_max: handshake.header_bytes_max, fields_max: handshake.header_fields_max };
-        judge(bytes, limits, &self.config.allowed_origins, reach)
+        let deflate = self.config.engine.deflate.negotiable();
+        judge(bytes, Terms { limits, origins: &self.config.allowed_origins, deflate, reach })
     }
 }
 
@@ -105,10 +119,10 @@ pub(crate) async fn first_request(
     let Ok((mut bytes, head)) = read else { return };
     match head {
         Head::Http => Box::pin(http::serve(stream, bytes, permit, reach, door)).await,
-        Head::Accepted(Accepted { purpose, answer, len_bytes }) => {
+        Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }) => {
             bytes.drain(..len_bytes);
             let Ok(stream) = stream.into_std() else { return };
-            join(&door, Adoption { stream, unread: bytes, greeting: answer, purpose }, permit).await;
+            join(&door, Adoption { stream, unread: bytes, greeting: answer, deflate, purpose }, permit).await;
         }
         Head::Refused(refusal) => {
             count(&door.counts.refused_handshake);

@@ -12,6 +12,7 @@ use sha1::{Digest as _, Sha1};
 use shardcast::engine::room::RoomName;
 use shardcast::engine::settings::Echo;
 use shardcast::engine::{Encoding, Identity, Membership, Purpose, SessionTerms, Transport};
+use shardcast::protocol::deflate::{Agreed, WindowBits, negotiate};
 use shardcast::protocol::v1;
 
 use super::front_door::Reach;
@@ -41,6 +42,7 @@ pub(crate) enum Head {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) purpose: Purpose,
+    pub(crate) deflate: Option<Agreed>,
     pub(crate) answer: Vec<u8>,
     /// Where the head ends.
     pub(crate) len_bytes: usize,
@@ -86,11 +88,22 @@ pub(crate) struct HeadLimits {
     pub(crate) fields_max: usize,
 }
 
+/// What a handshake is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'t> {
+    pub(crate) limits: HeadLimits,
+    pub(crate) origins: &'t AllowedOrigins,
+    /// The window that frames are compressed with; `None`: compression is not agreed to.
+    pub(crate) deflate: Option<WindowBits>,
+    pub(crate) reach: Reach,
+}
+
 /// Fields that a head may have in any case: more are refused by `httparse`'s own bound.
 const FIELDS_ON_STACK: usize = 256;
 
 /// Judges what has arrived of a request's head.
-pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins, reach: Reach) -> Head {
+pub(crate) fn judge(bytes: &[u8], terms: Terms<'_>) -> Head {
+    let limits = terms.limits;
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_ON_STACK];
     let fields_max = limits.fields_max.min(FIELDS_ON_STACK);
     let mut request = httparse::Request::new(&mut fields[..fields_max]);
@@ -112,8 +125,8 @@ pub(crate) fn judge(bytes: &[u8], limits: HeadLimits, origins: &AllowedOrigins, 
     if !path.starts_with(WS_PREFIX) && path != SESSION_PATH {
         return Head::Http;
     }
-    match accept(&request, (authority, target), origins, reach) {
-        Ok((purpose, answer)) => Head::Accepted(Accepted { purpose, answer, len_bytes }),
+    match accept(&request, (authority, target), terms) {
+        Ok((purpose, deflate, answer)) => Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }),
         Err(refusal) => Head::Refused(refusal),
     }
 }
@@ -134,9 +147,8 @@ fn split_target(target: &str) -> (Option<&str>, &str) {
 fn accept(
     request: &httparse::Request<'_, '_>,
     (authority, target): (Option<&str>, &str),
-    origins: &AllowedOrigins,
-    reach: Reach,
-) -> Result<(Purpose, Vec<u8>), Refusal> {
+    terms: Terms<'_>,
+) -> Result<(Purpose, Option<Agreed>, Vec<u8>), Refusal> {
     if request.method != Some("GET") {
         return Err(Refusal::new(405, "a room is joined with GET and published into with POST /rooms/ROOM"));
     }
@@ -166,23 +178,30 @@ fn accept(
     if BASE64.decode(key).map_or(true, |nonce| nonce.len() != 16) {
         return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64"));
     }
-    if !origins.allows(fields.only("Origin")?, Some(host)) {
+    if !terms.origins.allows(fields.only("Origin")?, Some(host)) {
         return Err(Refusal::new(403, "this Origin may not connect: allowed_origins does not list it"));
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (purpose, protocol) = match path.strip_prefix(WS_PREFIX) {
-        Some(room) => member(room, query, &fields)?,
-        None => session(query, &fields, reach)?,
+        Some(room) => member(room, query, &fields, terms.reach)?,
+        None => session(query, &fields, terms.reach)?,
     };
-    Ok((purpose, answer(key, protocol)))
+    let deflate = terms.deflate.and_then(|window| negotiate(fields.texts("Sec-WebSocket-Extensions"), window));
+    Ok((purpose, deflate, answer(key, protocol, deflate)))
 }
 
 /// A member of one room, and the subprotocol that it speaks.
-fn member(room: &str, query: &str, fields: &Fields<'_>) -> Result<(Purpose, Option<&'static str>), Refusal> {
+fn member(
+    room: &str,
+    query: &str,
+    fields: &Fields<'_>,
+    reach: Reach,
+) -> Result<(Purpose, Option<&'static str>), Refusal> {
     let room = room_name(room)?;
     let speaks_v1 = fields.has_token("Sec-WebSocket-Protocol", v1::SUBPROTOCOL)?;
     let (encoding, protocol) = if speaks_v1 { (Encoding::V1, Some(v1::SUBPROTOCOL)) } else { (Encoding::Raw, None) };
-    let membership = Membership { room, encoding, start: query::start(query)?, echo: echo(query)? };
+    let (start, echo, identity) = (query::start(query)?, echo(query)?, identity(query, reach)?);
+    let membership = Membership { room, encoding, start, echo, identity };
     Ok((membership.into(), protocol))
 }
 
@@ -228,7 +247,7 @@ fn echo(query: &str) -> Result<Echo, Refusal> {
     }
 }
 
-fn answer(key: &str, protocol: Option<&str>) -> Vec<u8> {
+fn answer(key: &str, protocol: Option<&str>, deflate: Option<Agreed>) -> Vec<u8> {
     /// RFC 6455 §1.3.
     const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let digest = Sha1::new_with_prefix(key.as_bytes()).chain_update(GUID.as_bytes()).finalize();
@@ -241,6 +260,10 @@ fn answer(key: &str, protocol: Option<&str>) -> Vec<u8> {
         answer.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         answer.extend_from_slice(protocol.as_bytes());
     }
+    if let Some(agreed) = deflate {
+        answer.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        answer.extend_from_slice(agreed.answer().as_bytes());
+    }
     answer.extend_from_slice(b"\r\n\r\n");
     answer
 }
@@ -251,6 +274,11 @@ struct Fields<'f>(&'f [httparse::Header<'f>]);
 impl<'f> Fields<'f> {
     fn all(&self, name: &'static str) -> impl Iterator<Item = &'f [u8]> {
         self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// The values of a list field, line by line, those that are text.
+    fn texts(&self, name: &'static str) -> impl Iterator<Item = &'f str> {
+        self.all(name).filter_map(|value| std::str::from_utf8(value).ok())
     }
 
     fn has(&self, name: &'static str) -> bool {
@@ -292,7 +320,8 @@ mod tests {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
     fn judged(request: &str) -> Head {
-        judge(request.as_bytes(), LIMITS, &AllowedOrigins::Listed(Vec::new()), Reach::Loopback)
+        let origins = AllowedOrigins::Listed(Vec::new());
+        judge(request.as_bytes(), Terms { limits: LIMITS, origins: &origins, deflate: None, reach: Reach::Loopback })
     }
 
     fn status(request: &str) -> u16 {
@@ -306,7 +335,8 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc() {
-        let Head::Accepted(Accepted { purpose, answer, len_bytes }) = judged(&format!("{GOOD}rest")) else {
+        let Head::Accepted(Accepted { purpose, deflate: None, answer, len_bytes }) = judged(&format!("{GOOD}rest"))
+        else {
             panic!("refused")
         };
         let Purpose::Member(membership) = purpose else { panic!("not a member") };
@@ -359,6 +389,34 @@ mod tests {
         assert_eq!(with("Host:", "Bad Field: x\r\nHost:"), 400);
         assert_eq!(status("\x16\x03\x01"), 400);
         assert_eq!(status("GET /ws/chat HTTP/1.1\r\nHost: x\r\n"), 1);
+    }
+
+    #[test]
+    fn compression_is_agreed_to_where_it_is_on_and_offered() {
+        let agreed = |field: &str, deflate: Option<WindowBits>| {
+            let request = GOOD.replace("Host:", &format!("{field}Host:"));
+            let origins = AllowedOrigins::Listed(Vec::new());
+            match judge(
+                request.as_bytes(),
+                Terms { limits: LIMITS, origins: &origins, deflate, reach: Reach::Loopback },
+            ) {
+                Head::Accepted(Accepted { answer, deflate, .. }) => {
+                    let answer = String::from_utf8(answer).unwrap();
+                    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+                    let line = answer.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
+                    assert_eq!(line.map(str::to_owned), deflate.map(|agreed| agreed.answer()));
+                    deflate.is_some()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+        let on = Some(WindowBits::MAX);
+        assert!(agreed(offer, on));
+        assert!(agreed(&format!("Sec-WebSocket-Extensions: x-other\r\nsec-websocket-extensions{}", &offer[24..]), on));
+        assert!(!agreed(offer, None));
+        assert!(!agreed("", on));
+        assert!(!agreed("Sec-WebSocket-Extensions: permessage-deflate; unknown\r\n", on));
     }
 
     #[test]

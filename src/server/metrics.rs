@@ -79,13 +79,15 @@ fn counters(out: &mut Text, snapshots: &[&Snapshot]) {
 type Gauge = (&'static str, &'static str, fn(&Snapshot) -> u64);
 
 fn gauges(out: &mut Text, snapshots: &[&Snapshot]) {
-    let gauges: [Gauge; 7] = [
+    let gauges: [Gauge; 9] = [
         ("shard_connections", "Connections that the shard owns.", |it| it.connections as u64),
+        ("shard_subscriptions", "Subscriptions of the shard's sessions.", |it| it.subscriptions as u64),
         ("shard_rooms", "Rooms that the shard has members of.", |it| it.rooms as u64),
         ("shard_homes", "Rooms whose order the shard decides.", |it| it.homes as u64),
         ("blocked_members", "Members whose socket takes no more.", |it| it.blocked_members as u64),
         ("lag_bytes_max", "The farthest that a member lags behind its room.", |it| it.lag_bytes_max),
         ("window_bytes", "Memory of the rooms' windows.", |it| it.window_bytes),
+        ("history_bytes", "Memory of what rooms keep for those who come back.", |it| it.history_bytes),
         ("unfinished_bytes", "Bytes of unfinished messages from clients.", |it| it.unfinished_bytes as u64),
     ];
     for (name, help, read) in gauges {

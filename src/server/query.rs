@@ -27,8 +27,10 @@ pub(crate) fn start(query: &str) -> Result<Start, Refusal> {
         (Some(_), Some(_)) => Err(Refusal::new(400, "either since or last, not both")),
         (Some(since), None) => position("since", &since).map(Start::After),
         (None, Some(last)) => {
-            let last = last.parse().map_err(|_| Refusal::new(400, "last is a number of publications"))?;
-            Ok(Start::Last(last))
+            // `parse` of a number would take a sign.
+            let digits = last.bytes().all(|byte| byte.is_ascii_digit());
+            let last = last.parse().ok().filter(|_| digits);
+            last.map(Start::Last).ok_or_else(|| Refusal::new(400, "last is a number of publications"))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use shardcast::engine::settings::Pinning;
@@ -14,11 +15,14 @@ use tokio::sync::watch;
 
 use super::accept::Gate;
 use super::config::Config;
-use super::front_door::{Door, DoorCounts};
+use super::front_door::Door;
 use super::machine::{self, BACKLOG, Machine};
 
 /// The drain did not get every connection closed in order.
 const EXIT_ABORTED: u8 = 3;
+
+/// How long the answers to long polls may take when everything else has ended.
+const POLLS_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Files that the process needs beside connections: pollers, wakers, standard streams, the spare one of each listener.
 const FILES_PER_SHARD: usize = 4;
@@ -65,8 +69,8 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
     let engine = Engine::start(config.engine.clone()).context("the engine cannot be started")?;
     let (tell_draining, draining) = watch::channel(false);
     let config = Arc::new(config);
-    let door =
-        Door { engine: engine.clone(), config: Arc::clone(&config), counts: Arc::new(DoorCounts::default()), draining };
+    let door = Door::new(engine.clone(), Arc::clone(&config), draining);
+    let polls = door.polls.clone();
     announce(&listeners, &engine, &machine, &config)?;
     for (listener, address) in listeners {
         let gate = Gate::new(listener, door.clone()).with_context(|| format!("cannot accept on {address}"))?;
@@ -89,6 +93,8 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
             return Ok(ExitCode::from(code.exit));
         }
     };
+    // Too late or gone: it has been told that the connection ends.
+    tokio::time::timeout(POLLS_TIME_MAX, polls.ended()).await.ok();
     Ok(report(drained))
 }
 

@@ -5,7 +5,8 @@
 #
 # URL    a room of a running server whose members get their own messages back, such as ws://127.0.0.1:8080/ws/autobahn.
 #        Without it target/release/shardcast (or $SHARDCAST_BIN) is started, with limits that let every case through.
-# CASES  patterns such as '9.*' or 7.1.6; without any, the 301 of the groups 1 to 10 (12 and 13 are compression).
+# CASES  patterns such as '9.*' or 7.1.6; without any, all 517: groups 1 to 10, and 12 and 13 (compression, which the
+#        server of URL must have switched on: deflate.mode = "on").
 #
 # The suite's client needs Python 2.7; its environment is made once in ~/.cache/shardcast-autobahn (about 30 s; some
 # packages are compiled, so a C compiler is needed too). Reports: target/autobahn/index.html.

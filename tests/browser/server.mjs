@@ -19,9 +19,11 @@ function cleanEnvironment() {
 }
 
 export class Server {
-  static async start(program) {
-    const server = new Server();
+  /** Started with these further arguments (`--set room.history_count_max=100`). */
+  static async start(program, settings = []) {
+    const server = new this();
     server.program = program;
+    server.settings = settings;
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}/`;
     await server.startAgain();
@@ -29,7 +31,7 @@ export class Server {
   }
 
   async startAgain() {
-    const listen = ["serve", "--listen", `127.0.0.1:${this.port}`];
+    const listen = ["serve", "--listen", `127.0.0.1:${this.port}`, ...this.settings];
     const child = spawn(this.program, listen, { env: cleanEnvironment(), stdio: ["ignore", "ignore", "inherit"] });
     this.child = child;
     this.ended = new Promise((resolve) => {
@@ -38,7 +40,7 @@ export class Server {
     });
     let ended = false;
     this.ended.then(() => (ended = true));
-    const answers = () => fetch(`${this.url}page.js`).then((response) => response.ok, () => false);
+    const answers = () => fetch(`${this.url}health/live`).then((response) => response.ok, () => false);
     await until(`${this.program} serves`, async () => {
       if (ended) throw new Error(`${this.program} serve: ended at once`);
       return answers();

@@ -23,19 +23,26 @@ impl Answer {
 
     /// `offset` and `members` of a publication.
     pub(crate) fn published(&self) -> (u64, u64) {
+        let (offset, members, _) = self.published_in();
+        (offset, members)
+    }
+
+    /// The same, and the epoch if somebody was there or the room keeps it.
+    pub(crate) fn published_in(&self) -> (u64, u64, Option<String>) {
         assert_eq!(self.status, 200, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json"));
         let json: serde_json::Value = serde_json::from_str(&self.body).expect("the answer is JSON");
         let object = json.as_object().expect("an object");
-        assert_eq!(object.len(), 2, "{}", self.body);
+        let epoch = object.get("epoch").map(|epoch| epoch.as_str().expect("an epoch is a string").to_owned());
+        assert_eq!(object.len(), 2 + usize::from(epoch.is_some()), "{}", self.body);
         let number = |key: &str| object[key].as_u64().expect("a number");
-        (number("offset"), number("members"))
+        (number("offset"), number("members"), epoch)
     }
 }
 
 pub(crate) struct Http {
-    pub(super) stream: TcpStream,
-    pub(super) received: Vec<u8>,
+    pub(crate) stream: TcpStream,
+    pub(crate) received: Vec<u8>,
     host: String,
 }
 
@@ -44,7 +51,7 @@ impl Http {
         Ok(Self::over(TcpStream::connect_timeout(&address, HANG)?, address))
     }
 
-    pub(super) fn over(stream: TcpStream, address: SocketAddr) -> Self {
+    pub(crate) fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_read_timeout(Some(HANG)).expect("the time is not zero");
         stream.set_write_timeout(Some(HANG)).expect("the time is not zero");
         stream.set_nodelay(true).expect("the stream is connected");
@@ -108,12 +115,13 @@ impl Http {
         let status: u16 = status.unwrap_or_else(|| panic!("not a status line: {line}"));
         let headers: Vec<(String, String)> = fields
             .split("\r\n")
+            .filter(|field| !field.is_empty())
             .map(|field| field.split_once(": ").unwrap_or_else(|| panic!("not a field: {field:?} in {head:?}")))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new() };
         assert_eq!(answer.header("transfer-encoding"), None, "every answer has a length");
-        if method == "HEAD" || status < 200 {
+        if method == "HEAD" || status < 200 || status == 204 {
             return Ok(answer);
         }
         let length = answer.header("content-length").expect("every answer has a length").parse().expect("a number");

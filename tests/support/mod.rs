@@ -6,6 +6,8 @@ mod http;
 mod metrics;
 mod process;
 mod server;
+mod stream;
+mod v1;
 mod websocket;
 
 use std::time::{Duration, Instant};
@@ -15,7 +17,9 @@ pub(crate) use metrics::Metrics;
 pub(crate) use process::Process;
 pub(crate) use rustix::process::Signal;
 pub(crate) use server::{Server, url_address};
-pub(crate) use websocket::{Client, Event, Joining, Writer, frame};
+pub(crate) use stream::{SentEvent, Stream};
+pub(crate) use v1::{Position, V1};
+pub(crate) use websocket::{Client, Event, Joining, Writer, deflated, frame};
 
 /// Whatever takes longer hangs. Nothing is asserted about time below it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);

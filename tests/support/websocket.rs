@@ -91,8 +91,13 @@ impl Joining {
         assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT));
         assert_eq!(answer.header("upgrade").map(str::to_ascii_lowercase).as_deref(), Some("websocket"));
         assert_eq!(answer.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("upgrade"));
-        assert_eq!(answer.header("sec-websocket-extensions"), None);
-        Ok(Client { writer: Writer { stream: http.stream }, received: http.received, read: 0 })
+        let extensions = answer.header("sec-websocket-extensions").map(str::to_owned);
+        let offers = self.fields.iter().any(|(name, _)| name == "Sec-WebSocket-Extensions");
+        assert!(offers || extensions.is_none(), "nothing was offered, and {extensions:?} answered");
+        let offered = self.fields.iter().find(|(name, _)| name == "Sec-WebSocket-Protocol");
+        assert_eq!(answer.header("sec-websocket-protocol"), offered.map(|(_, protocol)| protocol.as_str()));
+        let writer = Writer { stream: http.stream };
+        Ok(Client { writer, received: http.received, read: 0, extensions, deflated: 0 })
     }
 
     fn connect(&self) -> io::Result<TcpStream> {
@@ -162,6 +167,10 @@ pub(crate) struct Client {
     received: Vec<u8>,
     /// How much of `received` has been read.
     read: usize,
+    /// What the server agreed to.
+    pub(crate) extensions: Option<String>,
+    /// Frames so far that came compressed.
+    pub(crate) deflated: usize,
 }
 
 impl std::ops::Deref for Client {
@@ -262,7 +271,8 @@ impl Client {
     fn take_frame(&mut self) -> Option<Event> {
         let bytes = &self.received[self.read..];
         let [first, second, rest @ ..] = bytes else { return None };
-        assert_eq!(first & 0x70, 0, "reserved bits: {first:#x}");
+        let deflated = first & 0x70 == 0x40 && self.extensions.is_some();
+        assert!(deflated || first & 0x70 == 0, "reserved bits: {first:#x}");
         assert_eq!(second & 0x80, 0, "a server's frame is not masked");
         assert_eq!(first & 0x80, 0x80, "the server has no reason to fragment");
         let (len, head_len) = match second & 0x7f {
@@ -278,9 +288,14 @@ impl Client {
             }
             len => (usize::from(len), 2),
         };
-        let payload = bytes.get(head_len..head_len + len)?.to_vec();
+        let mut payload = bytes.get(head_len..head_len + len)?.to_vec();
         self.read += head_len + len;
         let opcode = first & 0x0f;
+        if deflated {
+            assert!(opcode < 8, "a compressed control frame");
+            self.deflated += 1;
+            payload = inflated(&payload);
+        }
         assert!(opcode < 8 || len <= 125, "a control frame of {len} bytes");
         Some(match opcode {
             1 => Event::Text(String::from_utf8(payload).expect("a text is UTF-8")),
@@ -291,6 +306,25 @@ impl Client {
             other => panic!("opcode {other}"),
         })
     }
+}
+
+/// A message's payload, compressed for itself alone.
+pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 1_000);
+    let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+    compress.compress_vec(payload, &mut out, flate2::FlushCompress::Sync).expect("it takes any bytes");
+    assert!(out.ends_with(&[0, 0, 0xff, 0xff]), "there was room for all of it");
+    out.truncate(out.len() - 4);
+    out
+}
+
+fn inflated(payload: &[u8]) -> Vec<u8> {
+    let bytes = [payload, &[0, 0, 0xff, 0xff]].concat();
+    let mut out = Vec::with_capacity(1 << 20);
+    let mut decompress = flate2::Decompress::new(false);
+    decompress.decompress_vec(&bytes, &mut out, flate2::FlushDecompress::Sync).expect("it is DEFLATE");
+    assert_eq!(decompress.total_in(), bytes.len() as u64, "all of it is the message");
+    out
 }
 
 fn close_event(payload: &[u8]) -> Event {

@@ -3,13 +3,14 @@
 use uuid::Uuid;
 
 use super::super::asking::{Answer, Answered, Ask, Asker, Question};
+use super::super::command::Keeping;
 use super::super::connection::Flags;
 use super::super::history::{History, HistoryQuery, Order, Record};
-use super::super::home::{Message, Payload};
 use super::super::inbound::{is_used_up, refilled};
 use super::super::metrics::Counter;
 use super::super::outbox::Stamp;
 use super::super::position::{Epoch, Position};
+use super::super::post::{Message, Payload, ToShard};
 use super::super::settings::ClientPublish;
 use super::super::shard::{Shard, publication_counter};
 use super::super::socket::Socket;
@@ -130,7 +131,7 @@ impl<S: Socket> Shard<S> {
         let (kind, published) = (MessageKind::Text, self.now);
         if home == self.own_number {
             let (payload, info) = (Payload::Borrowed(data), Some(&info));
-            let message = Message { kind, payload, publisher, published, tags: None, info };
+            let message = Message { kind, payload, publisher, published, tags: None, info, keeping: Keeping::Kept };
             let published = self.homes.publish(room_id, &message);
             self.counts.add(publication_counter(published), 1);
         } else {
@@ -184,7 +185,10 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.connections.get(number) else { return };
         let asker = Asker { shard: self.own_number, number, serial: connection.serial, command };
         let question = Question { room_id, asker, ask };
-        if home == self.own_number {
+        if matches!(ask, Ask::Presence | Ask::PresenceStats) {
+            // Behind the moves of this shard's members: whoever asks finds itself.
+            self.outbox.deliver(home, ToShard::Asked(question));
+        } else if home == self.own_number {
             self.homes.asked(question, &mut self.outbox);
         } else {
             self.outbox.ask(home, question);
@@ -204,8 +208,8 @@ impl<S: Socket> Shard<S> {
             Answer::History(Some(history)) => write_history(out, id, &history),
             Answer::History(None) => reply::error(out, id, &Error::NOT_AVAILABLE.because("the room keeps no history")),
             Answer::Presence(Some(members)) => reply::presence(out, id, members.iter().map(|it| it.view())),
-            Answer::PresenceStats(Some(stats)) => reply::presence_stats(out, id, stats.clients, stats.users),
-            Answer::Presence(None) | Answer::PresenceStats(None) => {
+            Answer::PresenceStats(stats) => reply::presence_stats(out, id, stats.clients, stats.users),
+            Answer::Presence(None) => {
                 reply::error(out, id, &Error::NOT_AVAILABLE.because("the room keeps no presence"));
             }
             Answer::Forgotten => {}

@@ -1,8 +1,8 @@
-//! A room's publications to those of its subscriptions whose socket takes them: the hot loop of sessions, beside that of
-//! members in [`fanout`](super::super::fanout).
+//! A room's publications to those of its subscriptions whose socket takes them: the hot loop of sessions, beside that
+//! of members in [`fanout`](super::super::fanout).
 //!
-//! A session whose socket takes no more is blocked as a whole. Its subscriptions then wait, each with its cursor, in the
-//! order in which they were found to have something; nothing is queued for them.
+//! A session whose socket takes no more is blocked as a whole. Its subscriptions then wait, each with its cursor, in
+//! the order in which they were found to have something; nothing is queued for them.
 
 use super::super::connection::{Connection, Flags, Sent};
 use super::super::fanout::{SlicePart, Tally, VISITS_PER_SEND, send_between};
@@ -190,7 +190,8 @@ fn everything_waits(session: &mut Session, subscriptions: &mut Slab<Subscription
     }
 }
 
-/// What a session gets when its socket takes something again: the rest of a frame, what is for it alone, everything else.
+/// What a session gets when its socket takes something again: the rest of a frame, what is for it alone, everything
+/// else.
 fn catch_up<S: Socket>(
     connection: &mut Connection<S>,
     session: &mut Session,

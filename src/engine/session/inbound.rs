@@ -10,20 +10,33 @@ use super::super::shard::Shard;
 use super::super::socket::Socket;
 use crate::protocol::centrifuge::code::Disconnect;
 use crate::protocol::centrifuge::{self, Verdict, reply};
-use crate::protocol::frame::{self, DecodeLimits, MessageKind, Sink};
+use crate::protocol::deflate::Inflater;
+use crate::protocol::frame::{self, DecodeLimits, Extension, MessageKind, ProtocolError, Sink};
 
 /// Commands of one message.
 const COMMANDS_MAX: usize = 1_024;
 
 /// What one step of the decoder found.
-#[derive(Default)]
-struct Heard {
+struct Heard<'s> {
+    extension: Extension,
+    inflater: &'s mut Option<Box<Inflater>>,
+    message_bytes_max: usize,
     message: Option<Vec<u8>>,
     ping: Option<Vec<u8>>,
     closed: Option<Option<u16>>,
 }
 
-impl Sink for Heard {
+impl Sink for Heard<'_> {
+    fn extension(&self) -> Extension {
+        self.extension
+    }
+
+    fn compressed_message(&mut self, kind: MessageKind, payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
+        let inflater = self.inflater.get_or_insert_default();
+        self.message = Some(inflater.message(kind, payload, self.message_bytes_max)?.to_vec());
+        Ok(ControlFlow::Break(()))
+    }
+
     fn message(&mut self, _kind: MessageKind, payload: &[u8]) -> ControlFlow<()> {
         self.message = Some(payload.to_vec());
         ControlFlow::Break(())
@@ -55,11 +68,18 @@ impl<S: Socket> Shard<S> {
         let mut consumed = 0;
         while consumed < input.len() && *bytes_left > 0 {
             let Some(connection) = self.connections.get_mut(number) else { return input.len() };
-            let mut heard = Heard::default();
+            let mut heard = Heard {
+                extension: connection.extension(),
+                inflater: &mut self.inflater,
+                message_bytes_max: limits.message_bytes_max,
+                message: None,
+                ping: None,
+                closed: None,
+            };
             let extra = connection.extra.get_or_insert_default();
             let left = &mut self.unfinished_left;
             let decoded = frame::decode(&mut extra.unfinished, &mut input[consumed..], &limits, left, &mut heard);
-            let Heard { message, ping, closed } = heard;
+            let Heard { message, ping, closed, .. } = heard;
             if let Some(ping) = ping {
                 extra.pong = Some(ping);
                 if !connection.flags.has(Flags::BLOCKED) {

@@ -27,7 +27,7 @@ use crate::protocol::centrifuge::code::Disconnect;
 use crate::protocol::centrifuge::publication::{self, ClientInfo};
 use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::chunk;
-use crate::protocol::frame::{self, CloseCode, MessageKind};
+use crate::protocol::frame::{self, CloseCode, Coding, MessageKind};
 
 pub use outside::Target;
 pub(crate) use outside::{Act, SessionKey};
@@ -68,6 +68,8 @@ pub struct SessionTerms {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) transport: Transport,
+    /// Whether publications come to it compressed.
+    coding: Coding,
     pub(super) identity: Identity,
     /// The client's id, which others may see, and the secret that its other requests show.
     pub(super) client: Uuid,
@@ -121,6 +123,17 @@ pub(crate) struct Subscription {
     recovers: bool,
     /// Whether it would rather have no subscription than one that misses something.
     rejects_lost: bool,
+    moves: Moves,
+}
+
+/// Whether a subscription's client is told who comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moves {
+    Unasked,
+    /// It will be, from when it is a member, if the room tells.
+    Asked,
+    /// It is, by a subscription of its own, of this number.
+    Heard(u32),
 }
 
 /// Where a subscription is in its life.
@@ -150,12 +163,36 @@ impl Subscription {
     pub(super) fn is_waiting(&self) -> bool {
         self.state == SubscriptionState::Waiting
     }
+
+    /// One to who comes and goes.
+    pub(super) const fn listener(connection: u32, serial: u32, room: u32) -> Self {
+        Self {
+            connection,
+            serial,
+            room,
+            place: 0,
+            cursor: 0,
+            command: 0,
+            start: Start::Live,
+            state: SubscriptionState::Joining,
+            origin: Origin::Server,
+            recovers: false,
+            rejects_lost: false,
+            moves: Moves::Unasked,
+        }
+    }
+
+    /// It is in its room.
+    pub(super) const fn begin(&mut self, place: u32, cursor: u64) {
+        (self.place, self.cursor, self.state) = (place, cursor, SubscriptionState::Open);
+    }
 }
 
 impl Session {
-    pub(super) fn new(transport: Transport, identity: Identity) -> Self {
+    pub(super) fn new(transport: Transport, coding: Coding, identity: Identity) -> Self {
         Self {
             transport,
+            coding,
             identity,
             client: Uuid::new_v4(),
             secret: Uuid::new_v4(),
@@ -167,6 +204,11 @@ impl Session {
             info: None,
             next_ping_s: 0,
         }
+    }
+
+    /// Its socket stands in the middle of nothing any more.
+    pub(super) const fn forget_partial(&mut self) {
+        self.partial = None;
     }
 
     pub(super) const fn is_new(&self) -> bool {

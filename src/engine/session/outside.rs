@@ -12,7 +12,7 @@ use super::super::position::Start;
 use super::super::shard::Shard;
 use super::super::socket::Socket;
 use super::subscribing::Wish;
-use super::{Origin, Phase};
+use super::{Moves, Origin, Phase};
 use crate::protocol::centrifuge::code::Unsubscribe;
 
 /// What a request of a session's client shows: see [`super::Session::token`].
@@ -42,6 +42,8 @@ pub struct Target {
     pub user: Option<Arc<str>>,
     /// The client's id, a UUID.
     pub client: Option<String>,
+    /// The secret by which a stream's other requests find its session, as its client was told it.
+    pub session: Option<String>,
     /// Not these clients.
     pub spared: Vec<String>,
 }
@@ -110,7 +112,8 @@ impl<S: Socket> Shard<S> {
                 }
                 let Ok(room) = self.directory.join(&room.name) else { return };
                 let (origin, start, recovers) = (Origin::Server, *start, *start != Start::Live);
-                self.add_subscription(number, &room, Wish { origin, command: 0, start, recovers, rejects_lost: false });
+                let (rejects_lost, moves) = (false, Moves::Unasked);
+                self.add_subscription(number, &room, Wish { origin, command: 0, start, recovers, rejects_lost, moves });
             }
         }
     }
@@ -121,6 +124,7 @@ impl Target {
         let client = session.client.as_hyphenated().to_string();
         self.user.as_ref().is_none_or(|user| *user == session.identity.user)
             && self.client.as_ref().is_none_or(|wanted| *wanted == client)
+            && self.session.as_ref().is_none_or(|it| SessionKey::read(it).is_some_and(|it| it.secret == session.secret))
             && !self.spared.contains(&client)
     }
 }

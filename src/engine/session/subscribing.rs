@@ -7,21 +7,23 @@ use super::super::directory::Room;
 use super::super::feed::Feed;
 use super::super::metrics::Counter;
 use super::super::position::{Began, EpochText, Start};
+use super::super::presence::Way;
 use super::super::ring::{Joining, LocalRoom};
 use super::super::room::RoomName;
 use super::super::settings::Recovery as RecoveryMode;
 use super::super::shard::Shard;
 use super::super::socket::Socket;
 use super::commands::position;
-use super::{Origin, Phase, Session, Subscription, SubscriptionState, Transport};
+use super::{Moves, Origin, Phase, Session, Subscription, SubscriptionState, Transport};
 use crate::protocol::centrifuge::code::{Error, Unsubscribe};
 use crate::protocol::centrifuge::reply::{self, Recovery, SubscribeResult};
 use crate::protocol::centrifuge::stream::{self, StreamKind};
 use crate::protocol::centrifuge::{ConnectSub, StreamPosition, Subscribe, push};
-use crate::protocol::frame;
+use crate::protocol::deflate::Inflater;
+use crate::protocol::frame::{self, Coding};
 
-/// Bytes of the publications that stand in the answer to a subscribe; what is left of what was missed follows as pushes,
-/// which all members share.
+/// Bytes of the publications that stand in the answer to a subscribe; what is left of what was missed follows as
+/// pushes, which all members share.
 const REPLAY_REPLY_BYTES_MAX: usize = 16 << 10;
 
 /// A flag of `subscribe`: an error is preferred to a subscription that is not recovered.
@@ -90,6 +92,7 @@ impl<S: Socket> Shard<S> {
             start: start(asked.recover.as_ref()),
             recovers: asked.recover.is_some(),
             rejects_lost: asked.flags & REJECT_UNRECOVERED != 0,
+            moves: if asked.asked.join_leave { Moves::Asked } else { Moves::Unasked },
         };
         self.add_subscription(number, &room, wish);
         Ok(())
@@ -103,7 +106,8 @@ impl<S: Socket> Shard<S> {
             let Ok(room) = self.directory.join(name) else { continue };
             let had = had.iter().find(|sub| sub.channel == name.as_str()).and_then(|sub| sub.recover.as_ref());
             let (origin, start, recovers) = (Origin::Connect, start(had), had.is_some());
-            let wish = Wish { origin, command: 0, start, recovers, rejects_lost: false };
+            let (rejects_lost, moves) = (false, Moves::Unasked);
+            let wish = Wish { origin, command: 0, start, recovers, rejects_lost, moves };
             left += u32::from(self.add_subscription(number, &room, wish) == Entering::Waits);
         }
         left
@@ -117,9 +121,9 @@ impl<S: Socket> Shard<S> {
 
     /// Puts a session into a room, in which it is counted as a member already.
     pub(super) fn add_subscription(&mut self, number: u32, room: &Arc<Room>, wish: Wish) -> Entering {
-        let Wish { origin, command, start, recovers, rejects_lost } = wish;
+        let Wish { origin, command, start, recovers, rejects_lost, moves } = wish;
         let Some(session) = self.session(number) else { return Entering::Ready };
-        let feed = Feed::publications(session.transport.encoding());
+        let feed = Feed::publications(session.transport.encoding(), session.coding);
         let room_number = self.local_room(room, feed);
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;
@@ -135,6 +139,7 @@ impl<S: Socket> Shard<S> {
             origin,
             recovers,
             rejects_lost,
+            moves,
         });
         if let Some(session) = self.session(number) {
             session.subscriptions.push(subscription);
@@ -143,6 +148,9 @@ impl<S: Socket> Shard<S> {
         local.holders += 1;
         if let Some(joining) = &mut local.joining {
             joining.push(Joining { number: subscription, serial, start, joined: None });
+            return Entering::Waits;
+        }
+        if self.wait_if_ahead(room_number, Joining { number: subscription, serial, start, joined: None }).is_none() {
             return Entering::Waits;
         }
         if origin != Origin::Connect {
@@ -154,6 +162,9 @@ impl<S: Socket> Shard<S> {
     /// The room's home knows this shard: the subscription begins, unless it is to begin with others.
     pub(in crate::engine) fn subscribed(&mut self, subscription: u32) {
         let Some(it) = self.subscriptions.get(subscription) else { return };
+        if self.rooms.get(it.room).is_some_and(LocalRoom::tells_moves) {
+            return self.hears(subscription);
+        }
         let (number, command, origin, rejects_lost) = (it.connection, it.command, it.origin, it.rejects_lost);
         if origin == Origin::Connect {
             let Some(session) = self.session(number) else { return };
@@ -187,25 +198,47 @@ impl<S: Socket> Shard<S> {
         }
         let session = self.connections.get_mut(it.connection)?.extra.as_mut()?.session.as_deref_mut()?;
         let room = self.rooms.get_mut(it.room)?;
-        (it.place, _) = room.add(subscription);
         let (cursor, began, offset) = room.find(start_in(room, it));
-        (it.cursor, it.state) = (cursor, SubscriptionState::Open);
-        let publications = cut_out(room, it, session.transport);
-        if it.cursor != room.window.head() {
-            it.state = SubscriptionState::Waiting;
-            session.waiting.push(subscription);
-            room.block(subscription, it.cursor);
-        }
-        self.counts.add(Counter::Subscribed, 1);
         let recovery = match began {
             _ if !it.recovers => Recovery::NotAsked,
             Began::Lost => Recovery::Failed,
             Began::Live | Began::Recovered => Recovery::Recovered,
         };
         let (keeps, epoch) = (room.settings.has_history(), room.position().epoch.text());
+        if recovery == Recovery::Failed && it.rejects_lost {
+            let room = Arc::clone(&room.room);
+            self.count_began(began);
+            return Some(Begun { room, keeps, epoch, offset, recovery, publications: Vec::new() });
+        }
+        let (place, _) = room.add(subscription);
+        it.begin(place, cursor);
+        let publications = cut_out(room, it, session.transport, &mut self.inflater);
+        if it.cursor != room.window.head() {
+            it.state = SubscriptionState::Waiting;
+            session.waiting.push(subscription);
+            room.block(subscription, it.cursor);
+        }
+        self.counts.add(Counter::Subscribed, 1);
         let room = Arc::clone(&room.room);
         self.count_began(began);
+        self.attend(subscription);
         Some(Begun { room, keeps, epoch, offset, recovery, publications })
+    }
+
+    /// A new member's session: it hears of those who come from now on, itself the first.
+    fn attend(&mut self, subscription: u32) {
+        let Some(it) = self.subscriptions.get(subscription) else { return };
+        let (number, room_number, moves) = (it.connection, it.room, it.moves);
+        if moves == Moves::Asked
+            && let Some(local) = self.rooms.get(room_number)
+        {
+            let (room, feed) = (Arc::clone(&local.room), local.feed);
+            let listener = self.listen(number, &room, feed);
+            if let Some(it) = self.subscriptions.get_mut(subscription) {
+                it.moves = listener.map_or(Moves::Unasked, Moves::Heard);
+            }
+        }
+        self.session_moved(room_number, number, Way::In);
     }
 
     pub(super) fn unsubscribe_by_client(&mut self, number: u32, channel: &str) {
@@ -229,6 +262,12 @@ impl<S: Socket> Shard<S> {
     /// frames, the session carries the rest.
     pub(in crate::engine) fn remove_subscription(&mut self, subscription: u32) {
         let Some(it) = self.subscriptions.remove(subscription) else { return };
+        if let Moves::Heard(listener) = it.moves {
+            self.remove_subscription(listener);
+        }
+        if it.state != SubscriptionState::Joining {
+            self.session_moved(it.room, it.connection, Way::Out);
+        }
         if let Some(connection) = self.connections.get_mut(it.connection) {
             if is_partial(connection, subscription)
                 && let Some(room) = self.rooms.get(it.room)
@@ -255,6 +294,7 @@ pub(super) struct Wish {
     pub(super) start: Start,
     pub(super) recovers: bool,
     pub(super) rejects_lost: bool,
+    pub(super) moves: Moves,
 }
 
 /// Whether a new subscription has to wait for its room's home.
@@ -285,7 +325,12 @@ fn start_in(room: &LocalRoom, subscription: &Subscription) -> Start {
 }
 
 /// Cuts the first publications that a subscription is to get out of their frames, and moves its cursor behind them.
-fn cut_out(room: &LocalRoom, subscription: &mut Subscription, transport: Transport) -> Vec<u8> {
+fn cut_out(
+    room: &LocalRoom,
+    subscription: &mut Subscription,
+    transport: Transport,
+    inflater: &mut Option<Box<Inflater>>,
+) -> Vec<u8> {
     let mut objects = Vec::new();
     let head = room.window.head();
     if !(subscription.recovers && subscription.cursor != head) {
@@ -296,7 +341,15 @@ fn cut_out(room: &LocalRoom, subscription: &mut Subscription, transport: Transpo
     let from = subscription.cursor;
     for (start, entry) in room.window.frames_from(from) {
         let bytes = room.window.between(start, entry.end);
+        if bytes == room.feed.encoding.nothing() {
+            subscription.cursor = entry.end;
+            continue;
+        }
         let text = match transport {
+            Transport::WebSocket if frame::coding(bytes) == Coding::Deflated => {
+                let (kind, payload) = frame::parts(bytes);
+                inflater.get_or_insert_default().message(kind, payload, REPLAY_REPLY_BYTES_MAX).ok()
+            }
             Transport::WebSocket => Some(frame::parts(bytes).1),
             Transport::Events => stream::object_in(bytes, StreamKind::Events),
             Transport::Lines => stream::object_in(bytes, StreamKind::Lines),

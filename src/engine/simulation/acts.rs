@@ -15,7 +15,7 @@ use crate::engine::admission::Permit;
 use crate::engine::command::{Command, Join, Publication, Role};
 use crate::engine::feed::Encoding;
 use crate::engine::home::Held;
-use crate::engine::position::Start;
+use crate::engine::position::{Position, Start};
 use crate::engine::settings::Echo;
 use crate::engine::shard::Ready;
 use crate::protocol::frame::MessageKind;
@@ -27,6 +27,7 @@ impl World {
     /// Something happens.
     pub(super) fn act(&mut self) {
         self.step += 1;
+        self.take_answers();
         match self.random.below(1_000) {
             0..420 => self.some_turn(),
             420..500 => self.pass_time(),
@@ -36,6 +37,7 @@ impl World {
             646..649 => self.some_shard_stands_still(),
             649 => self.home_stands_still(),
             650..655 => self.burst(),
+            655..662 => self.ask(),
             _ => self.some_client_acts(),
         }
     }
@@ -115,7 +117,10 @@ impl World {
         };
         let id = u32::try_from(self.clients.len()).expect("few");
         let greeting = if self.random.one_in(5) { Vec::new() } else { format!("hello {id}\n").into_bytes() };
+        let encoding = if self.random.one_in(3) { Encoding::Raw } else { Encoding::V1 };
+        let (start, forged) = self.choose_start(name);
         let mut wire = Wire::new(capacity, short, self.random.fork(), greeting.len());
+        wire.state_line_follows = encoding == Encoding::V1;
         wire.refuses_poller = self.random.one_in(150);
         let wire = Arc::new(Mutex::new(wire));
         let (terms, node) = (self.terms(name), &self.nodes[shard]);
@@ -128,6 +133,9 @@ impl World {
             name,
             room_id: room.id,
             shard,
+            encoding,
+            start,
+            forged,
             echo,
             temper,
             terms,
@@ -139,12 +147,13 @@ impl World {
         client.draining = self.draining;
         (client.excused, client.shard_stood_still) = (frozen, frozen);
         if self.random.one_in(6) && !client.who.terms.listen_only {
-            client.publish(&mut self.random);
+            client.publish(&mut self.random, self.now);
         }
         let unread_max = self.random.below(200);
         let join = Join {
             socket: FakeSocket::new(wire),
-            role: Role::Member { room, encoding: Encoding::Raw, start: Start::Live, echo },
+            role: Role::Member { room, encoding, start, echo, identity: crate::engine::session::Identity::default() },
+            deflate: None,
             permit: Permit::uncounted(),
             greeting,
             unread: client.speech.take_unread(unread_max),
@@ -154,22 +163,64 @@ impl World {
         self.clients.push(client);
     }
 
+    /// Where a client begins, and whether it made that up.
+    pub(super) fn choose_start(&mut self, name: usize) -> (Start, bool) {
+        let random = &mut self.random;
+        match random.below(20) {
+            0..7 => return (Start::Live, false),
+            7..9 => return (Start::Last(random.pick(&[0, 1, 4, 50, u32::MAX])), false),
+            _ => {}
+        }
+        let of_room = self.clients.iter().filter(|client| client.who.name == name);
+        let known: Vec<(bool, Position)> =
+            of_room.filter_map(|client| Some((client.over, client.position()?))).collect();
+        let Some(newest) = known.len().checked_sub(1) else { return (Start::Live, false) };
+        // Those who have just left come back more often than those who left long ago, or have not left.
+        let back = if random.one_in(4) { random.below(known.len()) } else { random.below(known.len().min(5)) };
+        let (_, mut position) = known[newest - back];
+        if random.one_in(2)
+            && let Some((_, of_one_who_left)) = known.iter().rev().find(|(over, _)| *over)
+        {
+            position = *of_one_who_left;
+        }
+        let forged = random.one_in(12);
+        if forged {
+            match random.below(4) {
+                0 => position.epoch.0 ^= 1 << random.below(64),
+                1 => position.offset += 1 + random.next() % 4,
+                2 => position.offset = random.pick(&[u64::MAX, u64::MAX - 1, 1 << 40]),
+                _ => position.offset = random.next() % (position.offset + 1),
+            }
+        }
+        (Start::After(position), forged)
+    }
+
     fn publish_outside(&mut self) {
         let name = self.random.below(self.names.len());
-        let Some(room) = self.directory.get(&self.names[name]) else { return };
         let by = OUTSIDE + u32::try_from(name).expect("few");
         for _ in 0..self.random.pick(&[1, 1, 3, 20]) {
-            let Some(slot) = self.nodes[room.home].sender.try_reserve(0) else { return };
-            let id = Id { by, number: self.outside[name] };
-            self.outside[name] += 1;
+            let keeps = self.settings.rooms[name].settings.has_history();
+            let (room, held) = if keeps {
+                (self.directory.hold(&self.names[name]).ok(), Held::ByPublisher)
+            } else {
+                (self.directory.get(&self.names[name]), Held::No)
+            };
+            let Some(room) = room else { return };
+            let Some(slot) = self.nodes[room.home].sender.try_reserve(0) else {
+                if keeps {
+                    self.directory.release(&room);
+                }
+                return;
+            };
+            let id = Id { by, number: u32::try_from(self.outside[name].len()).expect("few") };
+            self.outside[name].push(self.now);
             let (tell, reply) = oneshot::channel();
             let kind = if id.kind() == Kind::Text { MessageKind::Text } else { MessageKind::Binary };
             let payload = Bytes::from(id.payload());
-            let publication = Publication { kind, payload, tags: None, info: None };
-            let held = Held::No;
+            let publication = Publication::of(kind, payload);
             let command = Command::Publish { room: Arc::clone(&room), held, publication, reply: tell };
             assert!(slot.send(command).is_ok(), "the shard has not ended");
-            self.asked.push((Reply { id, room_id: room.id, offset: 0 }, reply));
+            self.asked.push((Reply { id, room_id: room.id, offset: 0, epoch: None }, reply));
         }
     }
 
@@ -234,7 +285,7 @@ impl World {
     fn burst(&mut self) {
         for number in self.live(|client| client.stays() && !client.who.terms.listen_only) {
             for _ in 0..self.random.below(12) {
-                self.clients[number].publish(&mut self.random);
+                self.clients[number].publish(&mut self.random, self.now);
             }
             self.clients[number].send(usize::MAX);
         }
@@ -259,11 +310,11 @@ impl World {
             }
             70..92 if !client.who.terms.listen_only => {
                 for _ in 0..random.pick(&[1, 1, 1, 2, 10]) {
-                    client.publish(random);
+                    client.publish(random, self.now);
                 }
             }
             92..96 => client.ping(random),
-            96 if random.one_in(6) => client.publish(random),
+            96 if random.one_in(6) => client.publish(random, self.now),
             96 if random.one_in(6) => client.offend(),
             97 if random.one_in(2) => client.close(random),
             98 if random.one_in(3) => client.end(),

@@ -1,10 +1,12 @@
 //! A client: how it reads, and what it must never see.
 
 use super::random::Random;
-use super::reader::{Id, Item, Reader};
+use super::reader::{Beginning, Id, Item, Kind, Reader, beginning_of, position_of, split_line};
 use super::socket::{SharedWire, lock};
 use super::speech::{Departure, Speech};
 use crate::engine::clock::Nanos;
+use crate::engine::feed::Encoding;
+use crate::engine::position::{Began, Position, Start};
 use crate::engine::settings::{Echo, LagPolicy};
 
 /// How a client reads.
@@ -36,6 +38,10 @@ pub(super) struct Identity {
     pub(super) name: usize,
     pub(super) room_id: u64,
     pub(super) shard: usize,
+    pub(super) encoding: Encoding,
+    pub(super) start: Start,
+    /// Whether the position in `start` is one that it made up.
+    pub(super) forged: bool,
     pub(super) echo: Echo,
     pub(super) temper: Temper,
     pub(super) terms: Terms,
@@ -55,6 +61,16 @@ pub(super) struct Client {
     pongs: u32,
     reader: Reader,
     pub(super) got: Vec<Id>,
+    /// What its first line said, with `shardcast.v1`.
+    pub(super) began: Option<Beginning>,
+    /// Offset of each of `got`, with `shardcast.v1`.
+    pub(super) offsets: Vec<u64>,
+    /// Where the room stood when it was told that what it had asked for is not there.
+    pub(super) lost_at: Option<Position>,
+    /// When it was told how it begins.
+    pub(super) told_at: Nanos,
+    /// Each message that it published was said at this time or later.
+    pub(super) said_at: Vec<Nanos>,
     pub(super) closed_with: Option<u16>,
     /// It did what the server must close it for, with this code.
     pub(super) offence: Option<u16>,
@@ -85,6 +101,11 @@ impl Client {
             pongs: 0,
             reader,
             got: Vec::new(),
+            began: None,
+            offsets: Vec::new(),
+            lost_at: None,
+            told_at: Nanos(0),
+            said_at: Vec::new(),
             closed_with: None,
             offence: None,
             excused: false,
@@ -124,13 +145,21 @@ impl Client {
         self.speech.pings == self.pongs
     }
 
-    pub(super) fn publish(&mut self, random: &mut Random) {
+    /// Up to where it has read, if it knows.
+    pub(super) fn position(&self) -> Option<Position> {
+        let Position { epoch, offset } = self.began?.position;
+        Some(Position { epoch, offset: self.offsets.last().copied().unwrap_or(offset) })
+    }
+
+    /// Publishes a message, not before `now`.
+    pub(super) fn publish(&mut self, random: &mut Random, now: Nanos) {
         if self.speech.leaves() {
             return;
         }
         if self.who.terms.listen_only {
             self.offence.get_or_insert(1008);
         }
+        self.said_at.push(now);
         self.speech.publish(self.who.id, random);
     }
 
@@ -170,15 +199,15 @@ impl Client {
         self.speech.send(&self.wire, max);
     }
 
-    /// Reads up to `max` bytes in a step of the world, and does what they ask for.
-    pub(super) fn read(&mut self, max: usize, step: u64, random: &mut Random) {
+    /// Reads up to `max` bytes at a moment of the world (step, and time), and does what they ask for.
+    pub(super) fn read(&mut self, max: usize, moment: (u64, Nanos), random: &mut Random) {
         if self.over {
             return;
         }
         let bytes = lock(&self.wire).client_read(max);
         self.reader.feed(&bytes);
         while let Some(item) = self.reader.next_item() {
-            self.take(item, step, random);
+            self.take(item, moment, random);
         }
         let wire = lock(&self.wire);
         let at_end = wire.unread() == 0 && (wire.server_ended || wire.server_gone);
@@ -189,18 +218,15 @@ impl Client {
         }
     }
 
-    fn take(&mut self, item: Item, step: u64, random: &mut Random) {
+    fn take(&mut self, item: Item, (step, now): (u64, Nanos), random: &mut Random) {
         let own = self.who.id;
         match item {
             Item::Greeting(greeting) => {
                 assert_eq!(greeting, self.who.greeting, "client {own} got another greeting");
                 self.greeted_step = Some(step);
             }
-            Item::Message(kind, payload) => {
-                let id = Id::of(kind, &payload);
-                assert!(self.who.echo == Echo::On || id.by != own, "client {own} got its own {id:?}");
-                self.got.push(id);
-            }
+            Item::Message(kind, message) if self.who.encoding == Encoding::V1 => self.message_v1(kind, &message, now),
+            Item::Message(kind, payload) => self.publication(kind, &payload),
             Item::Ping(payload) => {
                 if !self.speech.leaves() && self.closed_with.is_none() {
                     self.speech.pong(random, &payload);
@@ -213,8 +239,36 @@ impl Client {
                 assert!(pong > self.pongs && pong <= pings, "pong {pong} of {pings} after {}", self.pongs);
                 self.pongs = pong;
             }
-            Item::Close(code) => self.closed(code, random),
+            Item::Close(code, reason) => {
+                if code == 4410 {
+                    let position = reason.strip_prefix("not recoverable, the position is ");
+                    self.lost_at = Some(position_of(position.expect("the reason of 4410 says the position")));
+                    self.told_at = now;
+                }
+                self.closed(code, random);
+            }
         }
+    }
+
+    fn publication(&mut self, kind: Kind, payload: &[u8]) {
+        let (own, id) = (self.who.id, Id::of(kind, payload));
+        assert!(self.who.echo == Echo::On || id.by != own, "client {own} got its own {id:?}");
+        self.got.push(id);
+    }
+
+    fn message_v1(&mut self, kind: Kind, message: &[u8], now: Nanos) {
+        let (line, payload) = split_line(message);
+        let Some(Beginning { position: Position { epoch, .. }, .. }) = self.began else {
+            assert!(kind == Kind::Text && payload.is_empty(), "the first message is a line of text");
+            let began = beginning_of(line);
+            self.lost_at = (began.state == Began::Lost).then_some(began.position);
+            (self.began, self.told_at) = (Some(began), now);
+            return;
+        };
+        let position = position_of(line);
+        assert_eq!(position.epoch, epoch, "client {}: the epoch changes on the way", self.who.id);
+        self.publication(kind, payload);
+        self.offsets.push(position.offset);
     }
 
     fn closed(&mut self, code: u16, random: &mut Random) {
@@ -224,6 +278,7 @@ impl Client {
             || self.offence == Some(code)
             || self.draining == Some(code)
             || code == 1013 && terms.unfinished_scarce
+            || code == 4410 && self.who.encoding == Encoding::Raw && matches!(self.who.start, Start::After(_))
             || code == 3008 && terms.lag == LagPolicy::Disconnect && temper != Temper::Perfect;
         assert!(due, "client {} ({temper:?}) was closed with {code}", self.who.id);
         self.speech.answer_close(random, code);

@@ -7,9 +7,12 @@
 mod acts;
 mod client;
 mod oracle;
+mod positions;
+mod questions;
 mod quiet;
 mod random;
 mod reader;
+mod replay;
 mod socket;
 mod speech;
 mod world;
@@ -36,6 +39,14 @@ pub(crate) enum Planted {
     LostEdge,
     /// Whoever resumes does not get the first publication that it missed.
     ReplayTooShort,
+    /// Whoever resumes from a position of another epoch gets what has the offsets behind it in this one.
+    EpochIgnored,
+    /// A room keeps one publication less than it is to.
+    OneLessKept,
+    /// A window lets go of the oldest publication that the room keeps.
+    KeptReleased,
+    /// A position that has not come to a shard yet is taken for one that never was.
+    AheadIsLost,
 }
 
 /// Seeds of the ordinary test run.
@@ -116,6 +127,31 @@ fn forgotten_blocked_members_are_found() {
 #[test]
 fn a_lost_edge_is_found() {
     is_found(Planted::LostEdge);
+}
+
+#[test]
+fn a_replay_that_is_too_short_is_found() {
+    is_found(Planted::ReplayTooShort);
+}
+
+#[test]
+fn an_epoch_that_is_ignored_is_found() {
+    is_found(Planted::EpochIgnored);
+}
+
+#[test]
+fn a_room_that_keeps_too_little_is_found() {
+    is_found(Planted::OneLessKept);
+}
+
+#[test]
+fn a_window_that_forgets_what_is_kept_is_found() {
+    is_found(Planted::KeptReleased);
+}
+
+#[test]
+fn a_position_that_is_wrongly_lost_is_found() {
+    is_found(Planted::AheadIsLost);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::client::{Client, Temper};
 use super::reader::Id;
+use crate::engine::position::Epoch;
 use crate::engine::settings::{Echo, LagPolicy};
 
 /// What the engine answered to a publication of the API.
@@ -12,6 +13,8 @@ pub(super) struct Reply {
     pub(super) id: Id,
     pub(super) room_id: u64,
     pub(super) offset: u64,
+    /// `None`: nobody was there, and nothing was kept.
+    pub(super) epoch: Option<Epoch>,
 }
 
 /// When the oracle looks.
@@ -24,7 +27,7 @@ pub(super) enum Moment {
 }
 
 /// Whether the client gets everything from its greeting until it is closed.
-fn is_complete(client: &Client) -> bool {
+pub(super) fn is_complete(client: &Client) -> bool {
     match client.who.terms.lag {
         LagPolicy::Disconnect => true,
         LagPolicy::Skip => client.who.temper == Temper::Perfect,
@@ -156,7 +159,12 @@ fn check_offsets<'r>(reader: &Client, replies: impl Iterator<Item = &'r Reply>) 
     }
 }
 
-/// Gaps in what others got, counted where somebody got everything.
+/// The offset in front of the first that a client was to get.
+fn began_at(client: &Client) -> u64 {
+    client.began.map_or(0, |began| began.position.offset)
+}
+
+/// Gaps in what others got, counted where somebody got everything, and those that clients saw in the offsets.
 fn missed_by_skipping(members: &[&Client]) -> u64 {
     if members[0].who.terms.lag != LagPolicy::Skip {
         return 0;
@@ -169,7 +177,8 @@ fn missed_by_skipping(members: &[&Client]) -> u64 {
             let gap = |pair: &[Id]| Some(place(&pair[1])? - place(&pair[0])? - 1);
             member.got.windows(2).filter_map(gap).sum::<u64>()
         });
-        missed += gaps.max().unwrap_or(0);
+        let told = member.position().map_or(0, |now| now.offset - began_at(member) - member.offsets.len() as u64);
+        missed += gaps.max().unwrap_or(0).max(told);
     }
     missed
 }

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::client::{Client, Temper};
 use super::oracle::{self, Moment};
+use super::positions;
 use super::socket::lock;
 use super::world::World;
 use crate::engine::command::{Command, Drain};
@@ -90,6 +91,9 @@ impl World {
         for (number, node) in self.nodes.iter().enumerate() {
             let shard = &node.shard;
             let left = (shard.running.len(), shard.gathering.len(), shard.readable.len(), shard.throttled.len());
+            if self.leaving && shard.homes.len() > 0 {
+                return Some(format!("shard {number}: {} rooms keep something", shard.homes.len()));
+            }
             if left != (0, 0, 0, 0) || node.sender.depth() > 0 || shard.outbox.is_blocked() {
                 return Some(format!("shard {number}: running, gathering, readable, throttled: {left:?}"));
             }
@@ -115,9 +119,11 @@ impl World {
         for (mut reply, mut answer) in self.asked.drain(..) {
             let published = answer.try_recv().expect("every publication is answered");
             assert!(published.offset > 0, "offsets begin with 1");
-            reply.offset = published.offset;
+            (reply.offset, reply.epoch) = (published.offset, published.epoch);
             self.replies.push(reply);
         }
+        self.take_answers();
+        assert!(self.questions.is_empty(), "every question is answered");
         for client in self.clients.iter().filter(|client| client.stays() && client.reads()) {
             assert!(client.is_answered(), "client {} waits for a pong", client.who.id);
             assert!(client.is_greeted(), "client {} was not greeted", client.who.id);
@@ -127,11 +133,15 @@ impl World {
             for number in 0..node.shard.connections.numbers_end() {
                 let Some(connection) = node.shard.connections.get(number) else { continue };
                 let Some(room) = node.shard.rooms.get(connection.room) else { continue };
-                let behind = connection.is_open_and_unblocked() && connection.cursor != room.window.head();
-                assert!(!behind, "member {number} is behind although nothing moves");
+                if !connection.is_open_and_unblocked() {
+                    continue;
+                }
+                assert_eq!(connection.cursor, room.window.head(), "member {number} is behind although nothing moves");
+                assert!(!connection.has_direct(), "something waits for member {number} although it takes everything");
             }
         }
         let missed = oracle::check(&self.clients, &self.replies, Moment::AtRest);
+        positions::check(self);
         let skipped = self.count(Counter::DroppedSkip);
         assert!(missed <= skipped, "{missed} gaps were seen, {skipped} counted");
         self.check_counters();
@@ -183,6 +193,7 @@ impl World {
             assert_eq!(shard.backlogged, 0, "nothing is behind");
             let unfinished_max = self.settings.limits.unfinished_bytes_max / self.nodes.len();
             assert_eq!(shard.unfinished_left, unfinished_max, "unfinished bytes came back");
+            assert_eq!(shard.homes.kept_bytes(), 0, "rooms that have gone keep nothing");
         }
         assert_eq!(self.directory.len(), 0, "rooms are left in the directory");
         let closed = [
@@ -195,6 +206,7 @@ impl World {
             Counter::ClosedDrain,
             Counter::ClosedDrainCut,
             Counter::ClosedPoller,
+            Counter::ClosedNotRecoverable,
         ];
         let closed: u64 = closed.into_iter().map(|counter| self.count(counter)).sum();
         assert_eq!(closed, self.clients.len() as u64, "each connection ends once, for one reason");
@@ -202,6 +214,7 @@ impl World {
             drain.try_recv().expect("a drain is reported when all have gone");
         }
         oracle::check(&self.clients, &self.replies, Moment::Afterwards);
+        positions::check(self);
         self.check_counters();
     }
 }

@@ -1,6 +1,7 @@
 //! The client's side of the protocol, sharing nothing with the engine: frames in, frames out, and what messages say.
 
 use super::random::mix;
+use crate::engine::position::{Began, Epoch, Position};
 
 /// Text or bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,40 @@ pub(super) enum Item {
     Message(Kind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
-    Close(u16),
+    Close(u16, String),
+}
+
+/// The state line of `shardcast.v1`: a position, and a word behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Beginning {
+    pub(super) position: Position,
+    pub(super) state: Began,
+}
+
+/// Splits a message of `shardcast.v1`: the line in front, and what follows it.
+pub(super) fn split_line(message: &[u8]) -> (&str, &[u8]) {
+    let end = message.iter().position(|byte| *byte == b'\n').expect("a message begins with a line");
+    (std::str::from_utf8(&message[..end]).expect("a line is ASCII"), &message[end + 1..])
+}
+
+/// Reads `EPOCH:OFFSET`.
+pub(super) fn position_of(text: &str) -> Position {
+    let (epoch, offset) = text.split_once(':').expect("a position has two parts");
+    assert!(epoch == "0" || !epoch.starts_with('0'), "epoch {epoch} is not the shortest");
+    let epoch = Epoch(u64::from_str_radix(epoch, 16).expect("an epoch is hexadecimal"));
+    Position { epoch, offset: offset.parse().expect("an offset is decimal") }
+}
+
+/// Reads the line of the first message.
+pub(super) fn beginning_of(line: &str) -> Beginning {
+    let (position, state) = line.split_once(' ').expect("the first line says the state");
+    let state = match state {
+        "live" => Began::Live,
+        "recovered" => Began::Recovered,
+        "lost" => Began::Lost,
+        other => panic!("no such state: {other}"),
+    };
+    Beginning { position: position_of(position), state }
 }
 
 /// Parses a server's bytes; panics if they are not valid.
@@ -72,8 +106,8 @@ impl Reader {
             _ => {
                 self.closed = true;
                 assert!(payload.len() >= 2, "this server always gives a code");
-                assert!(std::str::from_utf8(&payload[2..]).is_ok(), "a reason is text");
-                Item::Close(u16::from_be_bytes([payload[0], payload[1]]))
+                let reason = std::str::from_utf8(&payload[2..]).expect("a reason is text").to_owned();
+                Item::Close(u16::from_be_bytes([payload[0], payload[1]]), reason)
             }
         })
     }

@@ -37,6 +37,8 @@ pub(super) struct Wire {
     /// Follows what the server sends, to count what has been handed over whole.
     handed: Reader,
     pub(super) handed_whole: u64,
+    /// Whether the next message is no publication: the first of `shardcast.v1` says where the client begins.
+    pub(super) state_line_follows: bool,
 }
 
 pub(super) type SharedWire = Arc<Mutex<Wire>>;
@@ -63,6 +65,7 @@ impl Wire {
             refuses_poller: false,
             handed: Reader::new(greeting_len),
             handed_whole: 0,
+            state_line_follows: false,
         }
     }
 
@@ -164,7 +167,9 @@ impl Wire {
         self.to_client.extend(&bytes[..len]);
         self.handed.feed(&bytes[..len]);
         while let Some(item) = self.handed.next_item() {
-            self.handed_whole += u64::from(matches!(item, Item::Message(..)));
+            if matches!(item, Item::Message(..)) && !std::mem::take(&mut self.state_line_follows) {
+                self.handed_whole += 1;
+            }
         }
         Ok(len)
     }

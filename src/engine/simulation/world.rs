@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::Planted;
 use super::client::{Client, Terms};
 use super::oracle::Reply;
+use super::questions::{Answers, Question};
 use super::random::Random;
 use super::socket::{FakeSocket, Poller};
 use crate::engine::clock::{Nanos, Unix};
@@ -36,10 +37,12 @@ pub(super) struct World {
     /// All there ever were; those that are over stay for the oracle.
     pub(super) clients: Vec<Client>,
     pub(super) clients_max: usize,
-    /// Messages published by the API, by room name.
-    pub(super) outside: Vec<u32>,
+    /// Messages published by the API, by room name: none was published before the time that stands here.
+    pub(super) outside: Vec<Vec<Nanos>>,
     pub(super) asked: Vec<(Reply, oneshot::Receiver<Published>)>,
     pub(super) replies: Vec<Reply>,
+    pub(super) questions: Vec<Question>,
+    pub(super) answers: Answers,
     pub(super) drains: Vec<oneshot::Receiver<Drained>>,
     pub(super) draining: Option<u16>,
     /// Everybody is to go: the world rests when they have.
@@ -84,6 +87,7 @@ fn settings(random: &mut Random, shards: usize, rooms: usize) -> Settings {
         inbox_entries_max: random.between(1, 40),
         backlog_bytes_max: random.between(200, 6_000),
         close_time_max: Duration::from_secs(5),
+        history_bytes_max: if random.one_in(6) { shards * random.between(100, 3_000) } else { 1 << 30 },
         ..Limits::default()
     };
     let heartbeat = Heartbeat { ping_interval: Duration::from_secs(5), silence_max: Duration::from_secs(12) };
@@ -96,6 +100,9 @@ fn settings(random: &mut Random, shards: usize, rooms: usize) -> Settings {
             coalesce: Duration::from_millis(random.pick(&[0, 0, 2])),
             echo: Echo::On,
             publish: if random.one_in(8) { ClientPublish::Refused } else { ClientPublish::Allowed },
+            history_count_max: random.pick(&[0, 0, 1, 2, 6, 30, 200]),
+            history_bytes_max: random.pick(&[1, 400, 4_000, 40_000]),
+            history_age_max: Duration::from_millis(random.pick(&[1, 60, 1_000, 10_000, 60_000])),
             ..RoomSettings::default()
         };
         RoomClass { pattern: format!("{number}-*"), settings }
@@ -108,7 +115,15 @@ impl World {
     pub(super) fn new(seed: u64, planted: Planted) -> Self {
         let mut random = Random::new(seed);
         let (shards, rooms) = (random.between(1, 4), random.between(1, 5));
-        let settings = Arc::new(settings(&mut random, shards, rooms));
+        let settings = settings(&mut random, shards, rooms);
+        Self::with_settings(random, settings, planted)
+    }
+
+    /// A world with so many shards, and a room for each class, as the settings name.
+    pub(super) fn with_settings(mut random: Random, settings: Settings, planted: Planted) -> Self {
+        let (rooms, settings) = (settings.rooms.len(), Arc::new(settings));
+        let shards = settings.shards.map_or(1, usize::from);
+        let seed = random.next();
         let directory = Directory::new(Arc::clone(&settings), shards);
         let limits = &settings.limits;
         let mut ends = Vec::new();
@@ -126,13 +141,14 @@ impl World {
                 Parts { own_number, settings, directory, poller: poller.clone(), inbox, outbox, unix, epoch_seed };
             let mut shard = Shard::new(parts);
             shard.planted = planted;
+            shard.homes.planted = planted;
             let (sleep, frozen_until) = (Sleep::Awake, Nanos(0));
             Node { shard, sender, poller, woken, sleep, frozen_until, behind: BTreeMap::new(), turns: 0 }
         };
         let nodes = ends.into_iter().enumerate().map(node).collect();
         let name = |number| RoomName::new(&format!("{number}-{:x}", random.next())).expect("a good name");
         let names: Vec<RoomName> = (0..rooms).map(name).collect();
-        let outside = vec![0; names.len()];
+        let outside = vec![Vec::new(); names.len()];
         let clients_max = random.pick(&[6, 20, 60]);
         let now = Nanos(random.next() % 100_000_000_000);
         let (clients, asked, replies, drains) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -150,6 +166,8 @@ impl World {
             outside,
             asked,
             replies,
+            questions: Vec::new(),
+            answers: Answers::default(),
             drains,
             draining: None,
             leaving: false,
@@ -168,7 +186,7 @@ impl World {
     /// A client reads. Nobody may have published faster than allowed.
     pub(super) fn read(&mut self, number: usize, max: usize) {
         let before = self.clients[number].got.len();
-        self.clients[number].read(max, self.step, &mut self.random);
+        self.clients[number].read(max, (self.step, self.now), &mut self.random);
         let Some(rate) = self.settings.limits.publish_per_second_max.map(u64::from) else { return };
         for id in &self.clients[number].got[before..] {
             let Some(publisher) = self.clients.get(id.by as usize) else { continue };
@@ -229,7 +247,8 @@ impl Node {
         for number in shard.room_numbers.values() {
             let room = shard.rooms.get(*number).expect("a number is a room's");
             let kept = usize::try_from(room.window.head() - room.window.tail()).expect("in memory");
-            let bound = room.settings.window_bytes_max + settings.limits.backlog_bytes_max + KEPT_SLACK_BYTES;
+            let history = if room.settings.has_history() { room.settings.history_bytes_max } else { 0 };
+            let bound = room.settings.window_bytes_max + settings.limits.backlog_bytes_max + KEPT_SLACK_BYTES + history;
             assert!(kept <= bound, "a window keeps {kept} bytes, {bound} are allowed");
             assert!(room.window.held_bytes() <= 4 * bound + (8 << 10), "a window holds {}", room.window.held_bytes());
             let places_max = 2 * room.members() + 8;

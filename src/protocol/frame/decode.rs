@@ -6,8 +6,8 @@ use super::close::parse_body;
 use super::error::ProtocolError;
 use super::header::{Control, FrameKind, Header, Parsed, parse};
 use super::mask::unmask;
-use super::unfinished::{Led, Message, Unfinished, control_bytes};
-use super::{DecodeLimits, MessageKind, Sink, utf8};
+use super::unfinished::{Led, Message, Unfinished, bytes_max, control_bytes};
+use super::{Coding, DecodeLimits, Extension, MessageKind, Sink, utf8};
 
 /// Decodes what is in `input`, unmasking in place. Returns how many bytes were consumed: all of them, unless a call of
 /// the sink returned `Break` or a close frame came. Bytes that were not consumed are untouched, so that decoding can go
@@ -30,7 +30,8 @@ pub fn decode(
     budget: &mut usize,
     sink: &mut impl Sink,
 ) -> Result<usize, ProtocolError> {
-    let mut decoder = Decoder { unfinished, limits, budget, sink };
+    let extension = sink.extension();
+    let mut decoder = Decoder { unfinished, limits, extension, budget, sink };
     let mut consumed = 0;
     while consumed < input.len() {
         let step = decoder.step(&mut input[consumed..]).inspect_err(|_| {
@@ -58,6 +59,7 @@ fn release(unfinished: &mut Option<Box<Unfinished>>) -> usize {
 struct Decoder<'a, S> {
     unfinished: &'a mut Option<Box<Unfinished>>,
     limits: &'a DecodeLimits,
+    extension: Extension,
     budget: &'a mut usize,
     sink: &'a mut S,
 }
@@ -96,7 +98,7 @@ impl<S: Sink> Decoder<'_, S> {
                 return Ok(Step { taken, next: self.end_frame()? });
             }
         }
-        let Parsed::Whole(header) = parse(input)? else {
+        let Parsed::Whole(header) = parse(input, self.extension)? else {
             return self.lead(input);
         };
         match header.kind {
@@ -126,17 +128,23 @@ impl<S: Sink> Decoder<'_, S> {
             return Ok(Step { taken: header.header_bytes, next });
         };
         unmask(payload, header.mask);
-        if kind == MessageKind::Text {
-            utf8::check_whole(payload)?;
-        }
-        let next = self.sink.message(kind, payload).into();
+        let next = match header.coding {
+            Coding::Plain => {
+                if kind == MessageKind::Text {
+                    utf8::check_whole(payload)?;
+                }
+                self.sink.message(kind, payload).into()
+            }
+            Coding::Deflated => self.sink.compressed_message(kind, payload)?.into(),
+        };
         Ok(Step { taken: header.header_bytes + payload_bytes, next })
     }
 
     /// Collects a header, or a control frame, that does not lie wholly in one input.
     #[cold]
     fn lead(&mut self, input: &[u8]) -> Result<Step, ProtocolError> {
-        let (taken, led) = self.hold()?.lead.fill(input)?;
+        let extension = self.extension;
+        let (taken, led) = self.hold()?.lead.fill(input, extension)?;
         let next = match led {
             Led::Not => Next::Continue,
             Led::Data(header) => self.open_frame(&header)?,
@@ -167,17 +175,17 @@ impl<S: Sink> Decoder<'_, S> {
     #[inline]
     fn admit(&self, header: &Header) -> Result<usize, ProtocolError> {
         let open = self.unfinished.as_ref().and_then(|unfinished| unfinished.message.as_ref());
-        let (held_bytes, fragments) = match (header.kind, open) {
+        let (held_bytes, fragments, coding) = match (header.kind, open) {
             (FrameKind::Continuation, None) => return Err(ProtocolError::ContinuationWithoutStart),
             (FrameKind::Start(_), Some(_)) => return Err(ProtocolError::DataInsideFragmented),
-            (_, None) => (0, 1),
-            (_, Some(message)) => (message.payload.len(), message.fragments.saturating_add(1)),
+            (_, None) => (0, 1, header.coding),
+            (_, Some(open)) => (open.payload.len(), open.fragments.saturating_add(1), open.coding),
         };
         let limit = self.limits.message_bytes_max;
         let too_long = |actual| ProtocolError::MessageTooLong { actual, limit };
         let actual = header.payload_bytes.saturating_add(held_bytes as u64);
         let payload_bytes = usize::try_from(header.payload_bytes).map_err(|_| too_long(actual))?;
-        if held_bytes.saturating_add(payload_bytes) > limit {
+        if held_bytes.saturating_add(payload_bytes) > bytes_max(self.limits, coding) {
             return Err(too_long(actual));
         }
         let limit = self.limits.message_fragments_max;
@@ -193,7 +201,7 @@ impl<S: Sink> Decoder<'_, S> {
         let payload_bytes = self.admit(header)?;
         let unfinished = self.hold()?;
         let message = match header.kind {
-            FrameKind::Start(kind) => unfinished.message.insert(Message::new(kind)),
+            FrameKind::Start(kind) => unfinished.message.insert(Message::new(kind, header.coding)),
             _ => unfinished.message.as_mut().ok_or(ProtocolError::ContinuationWithoutStart)?,
         };
         message.open_frame(header, payload_bytes);
@@ -211,7 +219,11 @@ impl<S: Sink> Decoder<'_, S> {
         if !message.end_frame()? {
             return Ok(Next::Continue);
         }
-        let next = self.sink.message(message.kind, &message.payload).into();
+        let next = match message.coding {
+            Coding::Plain => self.sink.message(message.kind, &message.payload),
+            Coding::Deflated => self.sink.compressed_message(message.kind, &message.payload)?,
+        }
+        .into();
         *self.budget += message.payload.capacity();
         unfinished.message = None;
         self.settle();

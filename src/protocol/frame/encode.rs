@@ -1,13 +1,15 @@
 //! Frames to a client: never masked, never fragmented.
 
 use super::close::CLOSE_REASON_BYTES_MAX;
-use super::{CONTROL_BYTES_MAX, CloseCode, MessageKind};
+use super::{CONTROL_BYTES_MAX, CloseCode, Coding, MessageKind};
 
 /// Longest header of a server's frame, bytes.
 pub const HEADER_BYTES_MAX: usize = 10;
 
 const FIN_TEXT: u8 = 0x81;
 const FIN_BINARY: u8 = 0x82;
+/// Of the first frame of a compressed message (RFC 7692 §6).
+const RSV1: u8 = 0x40;
 const FIN_CLOSE: u8 = 0x88;
 const FIN_PING: u8 = 0x89;
 const FIN_PONG: u8 = 0x8a;
@@ -36,10 +38,25 @@ pub fn encode_message(out: &mut Vec<u8>, kind: MessageKind, payload: &[u8]) {
 
 /// Appends a message whose payload is `head` and then `tail` as one frame. The caller vouches that a text is UTF-8.
 pub fn encode_message_parts(out: &mut Vec<u8>, kind: MessageKind, head: &[u8], tail: &[u8]) {
-    let first = match kind {
+    encode_data(out, first(kind), head, tail);
+}
+
+/// Appends a message as one frame whose payload is compressed already, by a
+/// [`Deflater`](crate::protocol::deflate::Deflater), for connections that agreed on it.
+pub fn encode_deflated(out: &mut Vec<u8>, kind: MessageKind, compressed: &[u8]) {
+    encode_data(out, RSV1 | first(kind), &[], compressed);
+}
+
+/// The first byte of a message's only frame.
+const fn first(kind: MessageKind) -> u8 {
+    match kind {
         MessageKind::Text => FIN_TEXT,
         MessageKind::Binary => FIN_BINARY,
-    };
+    }
+}
+
+#[inline]
+fn encode_data(out: &mut Vec<u8>, first: u8, head: &[u8], tail: &[u8]) {
     let payload_len = head.len() + tail.len();
     out.reserve(encoded_len(payload_len));
     encode_header(out, first, payload_len);
@@ -80,13 +97,22 @@ fn encode_control(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Kind and payload of a frame that [`encode_message`] wrote.
+/// Whether the payload of a frame that [`encode_message`] or [`encode_deflated`] wrote is compressed.
+///
+/// # Panics
+/// If it is empty.
+#[must_use]
+pub const fn coding(frame: &[u8]) -> Coding {
+    if frame[0] & RSV1 == 0 { Coding::Plain } else { Coding::Deflated }
+}
+
+/// Kind and payload of a frame that [`encode_message`] or [`encode_deflated`] wrote.
 ///
 /// # Panics
 /// If it is shorter than its header.
 #[must_use]
 pub fn parts(frame: &[u8]) -> (MessageKind, &[u8]) {
-    let kind = if frame[0] == FIN_BINARY { MessageKind::Binary } else { MessageKind::Text };
+    let kind = if frame[0] & !RSV1 == FIN_BINARY { MessageKind::Binary } else { MessageKind::Text };
     let header_bytes = match frame[1] {
         126 => 4,
         127 => HEADER_BYTES_MAX,

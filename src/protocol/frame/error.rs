@@ -10,7 +10,7 @@ pub enum ProtocolError {
     /// A client's frames are masked (§5.1).
     #[error("unmasked frame")]
     Unmasked,
-    /// No extension was agreed that would give a reserved bit a meaning (§5.2).
+    /// No extension was agreed that would give a reserved bit a meaning on this frame (§5.2, RFC 7692 §6).
     #[error("reserved bits 0b{bits:03b} are set")]
     ReservedBits {
         /// RSV1 to RSV3, RSV1 the highest.
@@ -78,6 +78,15 @@ pub enum ProtocolError {
         /// Bytes that were left.
         limit: usize,
     },
+    /// A compressed message's payload is not DEFLATE (RFC 1951), or not all of it (RFC 7692 §7.2.2).
+    #[error("compressed message is not DEFLATE, or ends early")]
+    InvalidDeflate,
+    /// A compressed message is longer than `message_bytes_max` when it is inflated.
+    #[error("message inflates to more than {limit} bytes, message_bytes_max")]
+    InflatedTooLong {
+        /// The setting.
+        limit: usize,
+    },
     /// A close frame's body is empty or starts with two bytes of code (§5.5.1).
     #[error("close frame with a body of 1 byte")]
     CloseBodyOfOne,
@@ -97,8 +106,8 @@ impl ProtocolError {
     #[must_use]
     pub const fn close_code(&self) -> u16 {
         match self {
-            Self::InvalidUtf8 { .. } | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
-            Self::MessageTooLong { .. } => CloseCode::TOO_BIG,
+            Self::InvalidUtf8 { .. } | Self::InvalidDeflate | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::MessageTooLong { .. } | Self::InflatedTooLong { .. } => CloseCode::TOO_BIG,
             Self::TooManyFragments { .. } => CloseCode::POLICY,
             Self::UnfinishedBytes { .. } => CloseCode::TRY_AGAIN_LATER,
             Self::Unmasked

@@ -1,14 +1,18 @@
 //! A frame's header (RFC 6455 §5.2).
 
 use super::error::ProtocolError;
-use super::{CONTROL_BYTES_MAX, MessageKind};
+use super::{CONTROL_BYTES_MAX, Coding, Extension, MessageKind, RSV1};
 
 /// Longest header of a client's frame: 2 bytes, a 64-bit length, the mask.
 pub(super) const CLIENT_HEADER_BYTES_MAX: usize = 14;
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
+/// How far right the reserved bits are moved to be counted.
+const RESERVED_SHIFT: u32 = 4;
 const OPCODE: u8 = 0x0f;
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 const LENGTH_16: u8 = 126;
@@ -37,6 +41,8 @@ pub(super) enum Control {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub(super) kind: FrameKind,
+    /// Of a message's first frame: what its payload, and that of the frames that go on with it, is.
+    pub(super) coding: Coding,
     /// Whether this is the message's last frame.
     pub(super) fin: bool,
     pub(super) mask: [u8; 4],
@@ -57,10 +63,11 @@ pub(super) enum Parsed {
 /// Reads the header at the start of `bytes`. Bytes are judged in their order, those of an incomplete header too: the
 /// verdict does not depend on where reads have cut.
 #[inline]
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProtocolError> {
+pub(super) fn parse(bytes: &[u8], extension: Extension) -> Result<Parsed, ProtocolError> {
     let Some(&first) = bytes.first() else {
         return Ok(Parsed::Partial { needed_bytes: 2 });
     };
+    let coding = if first & RESERVED == 0 { Coding::Plain } else { coding(first, extension)? };
     let kind = frame_kind(first)?;
     let Some(&second) = bytes.get(1) else {
         return Ok(Parsed::Partial { needed_bytes: 2 });
@@ -85,18 +92,24 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProtocolError> {
     let Some(mask) = bytes[2 + length_bytes..].first_chunk() else {
         return Ok(Parsed::Partial { needed_bytes: header_bytes });
     };
-    Ok(Parsed::Whole(Header { kind, fin: first & FIN != 0, mask: *mask, header_bytes, payload_bytes }))
+    Ok(Parsed::Whole(Header { kind, coding, fin: first & FIN != 0, mask: *mask, header_bytes, payload_bytes }))
+}
+
+/// What a first byte with a reserved bit says. RSV1 may stand on the first frame of a message only (RFC 7692 §6).
+#[cold]
+fn coding(first: u8, extension: Extension) -> Result<Coding, ProtocolError> {
+    match ((first & RESERVED) >> RESERVED_SHIFT, first & OPCODE, extension) {
+        (RSV1, TEXT | BINARY, Extension::Deflate) => Ok(Coding::Deflated),
+        (bits, ..) => Err(ProtocolError::ReservedBits { bits }),
+    }
 }
 
 #[inline]
 fn frame_kind(first: u8) -> Result<FrameKind, ProtocolError> {
-    if first & RESERVED != 0 {
-        return Err(ProtocolError::ReservedBits { bits: (first & RESERVED) >> 4 });
-    }
     let kind = match first & OPCODE {
         0x0 => FrameKind::Continuation,
-        0x1 => FrameKind::Start(MessageKind::Text),
-        0x2 => FrameKind::Start(MessageKind::Binary),
+        TEXT => FrameKind::Start(MessageKind::Text),
+        BINARY => FrameKind::Start(MessageKind::Binary),
         0x8 => FrameKind::Control(Control::Close),
         0x9 => FrameKind::Control(Control::Ping),
         0xa => FrameKind::Control(Control::Pong),

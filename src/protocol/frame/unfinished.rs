@@ -3,7 +3,7 @@
 use super::error::ProtocolError;
 use super::header::{CLIENT_HEADER_BYTES_MAX, Control, FrameKind, Header, Parsed, parse};
 use super::mask::unmask;
-use super::{CONTROL_BYTES_MAX, DecodeLimits, MessageKind, utf8};
+use super::{CONTROL_BYTES_MAX, Coding, DecodeLimits, Extension, MessageKind, utf8};
 
 /// An extended length is an error for a control frame, so that 2 bytes and the mask are its whole header.
 const CONTROL_FRAME_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
@@ -61,10 +61,10 @@ impl Lead {
     }
 
     /// Takes from `input` what a header, or a control frame, still needs. Returns how many bytes that were.
-    pub(super) fn fill(&mut self, input: &[u8]) -> Result<(usize, Led), ProtocolError> {
+    pub(super) fn fill(&mut self, input: &[u8], extension: Extension) -> Result<(usize, Led), ProtocolError> {
         let mut taken = 0;
         loop {
-            let parsed = parse(&self.bytes[..self.length])?;
+            let parsed = parse(&self.bytes[..self.length], extension)?;
             let needed = match &parsed {
                 Parsed::Partial { needed_bytes } => *needed_bytes,
                 Parsed::Whole(header) if matches!(header.kind, FrameKind::Control(_)) => control_bytes(header),
@@ -110,10 +110,21 @@ pub(super) fn control_bytes(header: &Header) -> usize {
     header.header_bytes + usize::try_from(header.payload_bytes).map_or(CONTROL_BYTES_MAX, |n| n.min(CONTROL_BYTES_MAX))
 }
 
+/// Most payload of a message, bytes, as it comes. The dearest that DEFLATE's codes get is 9 bits for 8, and blocks of
+/// plain bytes cost less: so a compressed message within this may be one that is within the limit.
+pub(super) const fn bytes_max(limits: &DecodeLimits, coding: Coding) -> usize {
+    let limit = limits.message_bytes_max;
+    match coding {
+        Coding::Plain => limit,
+        Coding::Deflated => limit.saturating_add(limit / 8 + 64),
+    }
+}
+
 /// A message that has begun and not ended.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) kind: MessageKind,
+    pub(super) coding: Coding,
     pub(super) payload: Vec<u8>,
     /// Frames so far, the open one included.
     pub(super) fragments: u32,
@@ -132,8 +143,13 @@ struct OpenFrame {
 }
 
 impl Message {
-    pub(super) fn new(kind: MessageKind) -> Self {
-        Self { kind, payload: Vec::new(), fragments: 0, checked_bytes: 0, frame: None }
+    pub(super) fn new(kind: MessageKind, coding: Coding) -> Self {
+        Self { kind, coding, payload: Vec::new(), fragments: 0, checked_bytes: 0, frame: None }
+    }
+
+    /// Whether its payload must be UTF-8: a compressed text is checked when it is inflated.
+    fn is_checked(&self) -> bool {
+        self.kind == MessageKind::Text && self.coding == Coding::Plain
     }
 
     /// Whether payload is awaited, not a header.
@@ -157,7 +173,8 @@ impl Message {
     ) -> Result<usize, ProtocolError> {
         let Some(mut frame) = self.frame else { return Ok(0) };
         let taken = frame.remaining_bytes.min(input.len());
-        let bytes_max = if frame.fin { self.payload.len() + frame.remaining_bytes } else { limits.message_bytes_max };
+        let bytes_max =
+            if frame.fin { self.payload.len() + frame.remaining_bytes } else { bytes_max(limits, self.coding) };
         self.grow(taken, bytes_max, budget)?;
         let arrived = &mut input[..taken];
         unmask(arrived, frame.mask);
@@ -165,7 +182,7 @@ impl Message {
         frame.mask.rotate_left(taken % 4);
         frame.remaining_bytes -= taken;
         self.frame = Some(frame);
-        if self.kind == MessageKind::Text {
+        if self.is_checked() {
             self.checked_bytes = utf8::check_prefix(&self.payload, self.checked_bytes)?;
         }
         Ok(taken)
@@ -194,7 +211,7 @@ impl Message {
         let Some(frame) = self.frame.take_if(|frame| frame.remaining_bytes == 0) else {
             return Ok(false);
         };
-        if frame.fin && self.kind == MessageKind::Text && self.checked_bytes < self.payload.len() {
+        if frame.fin && self.is_checked() && self.checked_bytes < self.payload.len() {
             return Err(ProtocolError::InvalidUtf8 { position: self.checked_bytes });
         }
         Ok(frame.fin)

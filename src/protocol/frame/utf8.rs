@@ -7,7 +7,7 @@ use super::error::ProtocolError;
 const SHORT_BYTES: usize = 64;
 
 /// Checks a message that is complete.
-pub(super) fn check_whole(text: &[u8]) -> Result<(), ProtocolError> {
+pub(crate) fn check_whole(text: &[u8]) -> Result<(), ProtocolError> {
     if text.len() < SHORT_BYTES && text.is_ascii() {
         return Ok(());
     }

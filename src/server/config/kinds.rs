@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use shardcast::protocol::deflate::{Level, WindowBits};
+
 use super::raw::{Raw, Refused};
 use super::units;
 
@@ -67,6 +69,24 @@ macro_rules! whole {
     )*};
 }
 whole!(u32, usize);
+
+impl Whole for Level {
+    fn from_u64(number: u64) -> Option<Self> {
+        u8::try_from(number).ok().and_then(Self::new)
+    }
+    fn to_u64(&self) -> u64 {
+        self.get().into()
+    }
+}
+
+impl Whole for WindowBits {
+    fn from_u64(number: u64) -> Option<Self> {
+        u8::try_from(number).ok().and_then(Self::new)
+    }
+    fn to_u64(&self) -> u64 {
+        self.get().into()
+    }
+}
 
 impl Whole for NonZeroUsize {
     fn from_u64(number: u64) -> Option<Self> {

@@ -32,6 +32,7 @@ pub(crate) use origins::AllowedOrigins;
 pub(crate) use problem::{EXIT_USAGE, Problems};
 pub(crate) use reference::reference;
 pub(crate) use secret::Secret;
+pub(crate) use units::duration;
 
 /// Everything that the binary is started with.
 #[derive(Clone, Debug)]
@@ -51,12 +52,30 @@ pub(crate) struct Config {
     pub(crate) api_key: Option<Secret>,
     /// Open files of the process that connections may not use: kept for listeners, logs, the API.
     pub(crate) files_reserved: usize,
+    /// The server API, at /api.
+    pub(crate) api: ApiSettings,
     /// What is logged, and how.
     pub(crate) log: LogSettings,
     /// Bounds of a request that wants to become a connection.
     pub(crate) handshake: Handshake,
     /// What the engine is started with.
     pub(crate) engine: Settings,
+}
+
+/// The server API, at /api: bounds of a request, and how long answers are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ApiSettings {
+    /// Longest body of a request, bytes. Longer: HTTP 413.
+    pub(crate) request_bytes_max: usize,
+    /// Channels that one `broadcast` may name. More: error 107.
+    pub(crate) channels_max: usize,
+    /// Commands that one `batch` may have. More: error 107.
+    pub(crate) commands_max: usize,
+    /// How long a publication with an idempotency key is not made again, but answered with the first answer: by the API
+    /// and by POST /rooms/ROOM.
+    pub(crate) idempotency_time_max: Duration,
+    /// Answers that are remembered for that. More: the oldest are forgotten.
+    pub(crate) idempotency_keys_max: usize,
 }
 
 /// What is logged, to standard error.
@@ -96,9 +115,22 @@ impl Default for Config {
             allowed_origins: AllowedOrigins::Listed(Vec::new()),
             api_key: None,
             files_reserved: 32,
+            api: ApiSettings::default(),
             log: LogSettings { level: "info".to_owned(), format: LogFormat::Human },
             handshake: Handshake { timeout: Duration::from_secs(5), header_bytes_max: 8 << 10, header_fields_max: 64 },
             engine: Settings::default(),
+        }
+    }
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            request_bytes_max: 1 << 20,
+            channels_max: 1_000,
+            commands_max: 1_000,
+            idempotency_time_max: Duration::from_secs(5 * 60),
+            idempotency_keys_max: 100_000,
         }
     }
 }

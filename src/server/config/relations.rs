@@ -1,5 +1,7 @@
 //! What must hold between settings.
 
+use shardcast::engine::settings::PresenceEvents;
+
 use super::Config;
 use super::load::Draft;
 use super::problem::{Origin, Problem};
@@ -55,6 +57,15 @@ pub(super) const RELATIONS: &[Relation] = &[
         must: MORE_THAN,
         bound: "room.coalesce",
         holds: |config| config.engine.room.window_age_max > config.engine.room.coalesce,
+    },
+    // Who is not known cannot be told to have come.
+    Relation {
+        key: "room.presence_events",
+        must: "\"off\" without",
+        bound: "room.presence",
+        holds: |config| {
+            config.engine.room.has_presence_events() == (config.engine.room.presence_events == PresenceEvents::On)
+        },
     },
 ];
 

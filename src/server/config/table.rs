@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use shardcast::engine::settings::{
-    ClientPublish, Echo, Heartbeat, LagPolicy, Limits, Pinning, Recovery, RoomSettings, SHARDS_MAX, SessionSettings,
-    Settings,
+    ClientPublish, Deflate, DeflateMode, Echo, Heartbeat, LagPolicy, Limits, Pinning, Presence, PresenceEvents,
+    Recovery, RoomSettings, SHARDS_MAX, SessionSettings, Settings,
 };
 
 use super::kinds::{Bytes, Choice, Count, Describe, Kind, OrWord, Time, words};
 use super::raw::{Raw, Refused};
 use super::texts::{Addresses, Key, LogFilter, Origins, RoomNames};
-use super::{Config, Handshake, LogFormat, LogSettings, docs};
+use super::{ApiSettings, Config, Handshake, LogFormat, LogSettings, docs};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -107,16 +107,23 @@ const fn word_or<K>(word: &'static str, kind: K) -> OrWord<K> {
 
 // section  struct  place in Config { field: kind and bounds }
 settings! {
-    "" Config () besides [log, handshake, engine] {
+    "" Config () besides [api, log, handshake, engine] {
         listen: Addresses,
         drain: time(Duration::ZERO, DAY),
         allowed_origins: Origins,
         api_key: Key,
         files_reserved: count(0, 1 << 20),
     }
-    "" Settings (engine) besides [limits, heartbeat, sessions, room, rooms] {
+    "" Settings (engine) besides [limits, heartbeat, sessions, deflate, room, rooms] {
         shards: word_or("cores", count(1, SHARDS_MAX as u64)),
         pinning: words!(Pinning { "cores" => Cores, "off" => Off }),
+    }
+    "api" ApiSettings (api) {
+        request_bytes_max: bytes(KIB, GIB),
+        channels_max: count(1, 1 << 20),
+        commands_max: count(1, 1 << 20),
+        idempotency_time_max: time(SECOND, DAY),
+        idempotency_keys_max: count(1, 1 << 24),
     }
     "log" LogSettings (log) {
         level: LogFilter,
@@ -152,6 +159,12 @@ settings! {
         unsent_bytes_max: bytes(KIB, GIB),
         rooms: RoomNames,
     }
+    "deflate" Deflate (engine.deflate) {
+        mode: words!(DeflateMode { "off" => Off, "on" => On }),
+        level: count(1, 9),
+        window_bits: count(9, 15),
+        threshold_bytes: bytes(0, GIB),
+    }
     "room" RoomSettings (engine.room) {
         window_count_max: count(1, 1 << 24),
         window_bytes_max: bytes(1, GIB * 64),
@@ -164,5 +177,10 @@ settings! {
         history_bytes_max: bytes(1, GIB * 64),
         history_age_max: time(SECOND, DAY * 365),
         recovery: words!(Recovery { "stream" => Stream, "cache" => Cache }),
+        presence: words!(Presence { "off" => Off, "members" => Members }),
+        presence_events: words!(PresenceEvents { "off" => Off, "on" => On }),
+        presence_members_max: count(1, 100_000),
+        presence_events_per_second_max: count(1, 10_000),
+        presence_leave_grace: time(Duration::ZERO, HOUR),
     }
 }

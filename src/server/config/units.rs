@@ -9,7 +9,7 @@ const SIZE_UNITS_BYTES: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads whole numbers with units, the larger unit first: `1h`, `1m30s`, `250ms`, `50us`. `None`: not a duration.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut total_us, mut units_left) = (text, 0_u64, &DURATION_UNITS_US[..]);
     while !rest.is_empty() || total_us == 0 && units_left.len() == DURATION_UNITS_US.len() {
         let (number, after_number) = split_digits(rest)?;

@@ -1,7 +1,8 @@
 //! What the server sends.
 
 use crate::protocol::frame::{
-    CloseCode, HEADER_BYTES_MAX, MessageKind, encode_close, encode_message, encode_ping, encode_pong, encoded_len,
+    CloseCode, HEADER_BYTES_MAX, MessageKind, encode_close, encode_deflated, encode_message, encode_ping, encode_pong,
+    encoded_len,
 };
 
 #[test]
@@ -26,10 +27,13 @@ fn headers_are_minimal() {
 fn each_kind_has_its_opcode() {
     let mut out = Vec::new();
     encode_message(&mut out, MessageKind::Text, b"hi");
+    encode_deflated(&mut out, MessageKind::Text, b"\x00");
+    encode_deflated(&mut out, MessageKind::Binary, &[7; 126]);
+    assert_eq!(out.split_off(7), [&[0xc2, 126, 0, 126], [7; 126].as_slice()].concat());
     encode_ping(&mut out, b"1");
     encode_pong(&mut out, b"");
     encode_close(&mut out, CloseCode(3008), "slow");
-    assert_eq!(out, b"\x81\x02hi\x89\x011\x8a\x00\x88\x06\x0b\xc0slow");
+    assert_eq!(out, b"\x81\x02hi\xc1\x01\x00\x89\x011\x8a\x00\x88\x06\x0b\xc0slow");
 }
 
 #[test]

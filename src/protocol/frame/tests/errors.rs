@@ -53,6 +53,8 @@ fn errors_fit_into_a_reason() {
         ProtocolError::TooManyFragments { actual: u32::MAX, limit: u32::MAX },
         ProtocolError::UnfinishedBytes { actual: usize::MAX, limit: usize::MAX },
         ProtocolError::ReservedBits { bits: 7 },
+        ProtocolError::InvalidDeflate,
+        ProtocolError::InflatedTooLong { limit: usize::MAX },
         ProtocolError::InvalidCloseCode { code: u16::MAX },
     ] {
         assert!(error.to_string().len() <= CLOSE_REASON_BYTES_MAX, "{error}");

@@ -1,5 +1,6 @@
 //! Tests of the codec: a client's encoder, and a sink that writes down what it is told.
 
+mod compressed;
 mod encoding;
 mod errors;
 mod headers;
@@ -9,7 +10,7 @@ mod text;
 
 use std::ops::ControlFlow;
 
-use super::{DecodeLimits, MessageKind, ProtocolError, Sink, Unfinished, decode};
+use super::{DecodeLimits, Extension, MessageKind, ProtocolError, Sink, Unfinished, decode};
 
 pub(super) const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 pub(super) const LIMITS: DecodeLimits = DecodeLimits { message_bytes_max: 64 << 10, message_fragments_max: 128 };
@@ -19,6 +20,7 @@ pub(super) const BUDGET: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Message(MessageKind, Vec<u8>),
+    Compressed(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
@@ -29,6 +31,7 @@ pub(super) enum Event {
 pub(super) struct Recorder {
     pub(super) events: Vec<Event>,
     pub(super) stops: bool,
+    pub(super) extension: Extension,
 }
 
 impl Recorder {
@@ -44,6 +47,19 @@ impl Sink for Recorder {
         }
         self.events.push(Event::Message(kind, payload.to_vec()));
         self.flow()
+    }
+
+    fn extension(&self) -> Extension {
+        self.extension
+    }
+
+    /// Refuses what stands for broken DEFLATE here.
+    fn compressed_message(&mut self, kind: MessageKind, payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
+        if payload == b"broken" {
+            return Err(ProtocolError::InvalidDeflate);
+        }
+        self.events.push(Event::Compressed(kind, payload.to_vec()));
+        Ok(self.flow())
     }
 
     fn ping(&mut self, payload: &[u8]) -> ControlFlow<()> {
@@ -82,12 +98,23 @@ impl Client {
         let idle = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.is_empty());
         assert!(!idle, "nothing is kept while nothing is unfinished");
         assert_eq!(self.budget + held, self.budget_at_start, "the budget and what is held stay the same together");
-        assert!(held <= size_of::<Unfinished>() + self.limits.message_bytes_max, "{held} bytes are held");
+        let message_bytes_max = match self.recorder.extension {
+            Extension::None => self.limits.message_bytes_max,
+            Extension::Deflate => self.limits.message_bytes_max / 8 * 9 + 71,
+        };
+        assert!(held <= size_of::<Unfinished>() + message_bytes_max, "{held} bytes are held");
         match result {
             Ok(consumed) => assert_eq!(input[consumed..], bytes[consumed..], "what was not consumed is untouched"),
             Err(_) => assert_eq!(held, 0, "an error lets go of everything"),
         }
         result
+    }
+
+    /// Of a client that agreed on compression.
+    pub(super) fn compressing(limits: DecodeLimits, budget: usize) -> Self {
+        let mut client = Self::new(limits, budget);
+        client.recorder.extension = Extension::Deflate;
+        client
     }
 
     pub(super) fn held(&self) -> usize {
@@ -97,7 +124,14 @@ impl Client {
 
 /// Reads `pieces` until an error or a close frame; the events, and the error.
 pub(super) fn read_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Option<ProtocolError>) {
-    let mut client = Client::new(LIMITS, BUDGET);
+    read_all_of(Client::new(LIMITS, BUDGET), pieces)
+}
+
+/// The same of a client with settings of its own.
+pub(super) fn read_all_of<'a>(
+    mut client: Client,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Event>, Option<ProtocolError>) {
     for piece in pieces {
         match client.read(piece) {
             Ok(_) if matches!(client.recorder.events.last(), Some(Event::Close(..))) => break,
