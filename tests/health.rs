@@ -48,10 +48,22 @@ fn metrics_are_strict_prometheus_text_with_everything_promised() {
         assert_eq!(metrics.label_values(name, "shard"), shards, "{name}");
     }
     for (name, reasons) in [
-        ("dropped_total", &["latest", "pong", "skip", "slow"][..]),
+        ("dropped_total", &["latest", "pong", "replies", "skip", "slow"][..]),
         (
             "disconnects_total",
-            &["client", "drain", "drain_cut", "listen_only", "lost", "poller", "protocol", "silent", "slow"],
+            &[
+                "client",
+                "drain",
+                "drain_cut",
+                "listen_only",
+                "lost",
+                "not_recoverable",
+                "poller",
+                "protocol",
+                "server",
+                "silent",
+                "slow",
+            ],
         ),
         ("refused_total", &["handshake", "limit", "out_of_files", "timeout"]),
     ] {

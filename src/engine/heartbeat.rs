@@ -175,15 +175,19 @@ impl<S: Socket> Shard<S> {
 
     /// A new session: puts it down for the time by which it must have said `connect`.
     pub(crate) fn schedule_session(&mut self, number: u32) {
-        let interval_s = seconds(self.settings.heartbeat.ping_interval);
-        let now_s = self.now.seconds();
-        let at = now_s.saturating_add(seconds(self.settings.sessions.connect_time_max));
+        let at = self.now.seconds().saturating_add(seconds(self.settings.sessions.connect_time_max));
+        self.schedule(number, at);
+    }
+
+    /// A session has said `connect`: puts it down for its first ping. Those who come together are not pinged together.
+    pub(crate) fn schedule_first_ping(&mut self, number: u32) {
+        let (now_s, interval_s) = (self.now.seconds(), seconds(self.settings.heartbeat.ping_interval));
         let serial = self.connections.get(number).map_or(0, |connection| connection.serial);
-        if let Some(session) = self.session(number) {
-            // Those who come together are not pinged together: Fibonacci hashing, as below.
-            session.next_ping_s =
-                now_s + interval_s - (serial.wrapping_mul(2_654_435_769) >> 16) % (interval_s / 2 + 1);
-        }
+        let Some(session) = self.session(number) else { return };
+        // Fibonacci hashing, as below.
+        let earlier_s = (serial.wrapping_mul(2_654_435_769) >> 16) % (interval_s / 2 + 1);
+        session.next_ping_s = now_s.saturating_add(interval_s - earlier_s);
+        let at = session.next_ping_s;
         self.schedule(number, at);
     }
 

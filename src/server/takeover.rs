@@ -20,7 +20,7 @@ use hyper::server::conn::http1::Connection;
 use hyper::service::HttpService;
 use hyper_util::rt::TokioIo;
 use shardcast::engine::Purpose;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::long_poll::Polling;
@@ -84,13 +84,13 @@ where
         Poll::Pending if is_blocked.load(Ordering::Relaxed) => Poll::Pending,
         Poll::Pending => way_out.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(Some(stream)))),
     });
-    let stream = stream.await.ok()?;
+    let Ok(Some(stream)) = stream.await else {
+        // It has ended, or broken HTTP: hyper may still have that to say.
+        connection.await.ok();
+        return None;
+    };
     // What the client has sent behind its request is thrown away: the answer has no end, so nothing can follow it.
-    let mut socket = connection.into_parts().io.into_inner().stream;
-    if stream.is_none() {
-        socket.shutdown().await.ok();
-    }
-    Some((socket, stream?))
+    Some((connection.into_parts().io.into_inner().stream, stream))
 }
 
 /// A stream that first gives again what was read from it.

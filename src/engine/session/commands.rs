@@ -108,6 +108,7 @@ impl<S: Socket> Shard<S> {
             ..ConnectResult::default()
         };
         session.say(|out| reply::connect(out, command, &result));
+        self.schedule_first_ping(number);
         self.send_replies(number);
     }
 
