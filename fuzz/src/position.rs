@@ -2,8 +2,10 @@
 
 #![no_main]
 
+use std::time::Duration;
+
 use shardcast::engine::{Position, Start};
-use shardcast::fuzzed::{decoded, start};
+use shardcast::fuzzed::{decoded, newer, start};
 use shardcast::protocol::{position, v1};
 use shardcast::{ROOM_NAME_BYTES_MAX, RoomName};
 use shardcast_fuzz::{PROTOCOL, bounded, fuzz_mutator, fuzz_target, mutate_text};
@@ -47,6 +49,9 @@ fuzz_target!(|data: &[u8]| {
         if let Some(Start::After(since)) = start(text) {
             let said = decoded(text, "since").expect("it was read from there");
             assert_eq!(said.parse(), Ok(since));
+        }
+        if let Some(newer) = newer(text) {
+            assert!(newer.limit > 0 && newer.wait <= Duration::from_secs(60));
         }
         let name = decoded(text, "name");
         assert!(name.is_none_or(|name| name.len() <= text.len()), "decoding makes shorter");
