@@ -161,16 +161,22 @@ impl<S: Socket> Shard<S> {
             let stale_s = connection.heard_s.saturating_add(seconds(self.settings.sessions.connect_time_max));
             return if now_s >= stale_s { Verdict::Disconnect(Disconnect::STALE) } else { Verdict::LookAgain(stale_s) };
         }
-        if connection.flags.has(Flags::PINGED) {
-            return if connection.flags.has(Flags::QUEUED) {
-                // It has said something; it is this shard that has not listened.
-                Verdict::LookAgain(now_s.saturating_add(1))
-            } else {
-                Verdict::Disconnect(Disconnect::NO_PONG)
-            };
-        }
-        let ping_s = session.map_or(0, |session| session.next_ping_s);
-        if now_s >= ping_s { Verdict::Ping } else { Verdict::LookAgain(ping_s) }
+        let Some(session) = session else { return Verdict::LookAgain(now_s.saturating_add(1)) };
+        let look_s = match session.unanswered_since_s {
+            None => session.next_ping_s,
+            Some(since_s) if now_s < since_s.saturating_add(self.answer_s()) => {
+                session.next_ping_s.min(since_s.saturating_add(self.answer_s()))
+            }
+            // It has said something; it is this shard that has not listened.
+            Some(_) if connection.flags.has(Flags::QUEUED) => now_s.saturating_add(1),
+            Some(_) => return Verdict::Disconnect(Disconnect::NO_PONG),
+        };
+        if now_s >= session.next_ping_s { Verdict::Ping } else { Verdict::LookAgain(look_s) }
+    }
+
+    /// How long a session may take to answer a ping, seconds.
+    fn answer_s(&self) -> u32 {
+        self.silence_max_s().saturating_sub(seconds(self.settings.heartbeat.ping_interval)).max(1)
     }
 
     /// A new session: puts it down for the time by which it must have said `connect`.
@@ -194,14 +200,15 @@ impl<S: Socket> Shard<S> {
     /// Pings a session as its protocol does: often enough whatever else goes on, for its client counts on it.
     fn ping_session(&mut self, number: u32) {
         let (now_s, interval_s) = (self.now.seconds(), seconds(self.settings.heartbeat.ping_interval));
-        let answer_s = self.silence_max_s().saturating_sub(interval_s).clamp(1, interval_s.max(1));
-        let Some(connection) = self.connections.get_mut(number) else { return };
-        connection.flags.set(Flags::PINGED);
+        let answer_s = self.answer_s();
         let Some(session) = self.session(number) else { return };
-        session.next_ping_s = now_s.saturating_add(interval_s.max(1));
+        session.next_ping_s = now_s.saturating_add(interval_s);
+        session.pings_unanswered = session.pings_unanswered.saturating_add(1);
+        let since_s = *session.unanswered_since_s.get_or_insert(now_s);
+        let at = session.next_ping_s.min(since_s.saturating_add(answer_s));
         self.say(number, |out| out.extend_from_slice(reply::PING));
         self.send_replies(number);
-        self.schedule(number, now_s.saturating_add(answer_s));
+        self.schedule(number, at);
     }
 
     /// Keeps the middle boxes of an HTTP stream awake.

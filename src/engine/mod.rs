@@ -74,4 +74,5 @@ pub use metrics::{Counter, Counts, Latencies, Snapshot};
 pub use newer::Newer;
 pub use position::{Epoch, Position, PositionError, Start};
 pub use presence::{PresenceStats, Present};
+pub use session::NODE as SESSION_NODE;
 pub use session::{Identity, SessionTerms, Target, Transport};

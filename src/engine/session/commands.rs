@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use super::super::asking::{Answer, Answered, Ask, Asker, Question};
 use super::super::command::Keeping;
-use super::super::connection::Flags;
 use super::super::history::{History, HistoryQuery, Order, Record};
 use super::super::inbound::{is_used_up, refilled};
 use super::super::metrics::Counter;
@@ -103,7 +102,7 @@ impl<S: Socket> Shard<S> {
             ping_s,
             pong: true,
             session: if session.transport == Transport::WebSocket { "" } else { &token },
-            node: if session.transport == Transport::WebSocket { "" } else { "local" },
+            node: if session.transport == Transport::WebSocket { "" } else { super::NODE },
             time_ms,
             ..ConnectResult::default()
         };
@@ -220,11 +219,10 @@ impl<S: Socket> Shard<S> {
 
     /// The client's answer to a ping.
     fn ponged(&mut self, number: u32) -> Result<(), Disconnect> {
-        let Some(connection) = self.connections.get_mut(number) else { return Ok(()) };
-        if !connection.flags.has(Flags::PINGED) {
-            return Err(Disconnect::BAD_REQUEST);
-        }
-        connection.flags.clear(Flags::PINGED);
+        let now_s = self.now.seconds();
+        let Some(session) = self.session(number) else { return Ok(()) };
+        session.pings_unanswered = session.pings_unanswered.checked_sub(1).ok_or(Disconnect::BAD_REQUEST)?;
+        session.unanswered_since_s = (session.pings_unanswered > 0).then_some(now_s);
         Ok(())
     }
 }

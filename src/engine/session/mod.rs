@@ -32,6 +32,9 @@ use crate::protocol::frame::{self, CloseCode, Coding, MessageKind};
 pub use outside::Target;
 pub(crate) use outside::{Act, SessionKey};
 
+/// What a node calls itself to clients of streams: there is one.
+pub const NODE: &str = "local";
+
 /// How a session's server side reaches its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,6 +90,9 @@ pub(crate) struct Session {
     info: Option<Arc<str>>,
     /// When to ping it next (second of the engine's life).
     pub(super) next_ping_s: u32,
+    pub(super) pings_unanswered: u8,
+    /// When the first of them was sent, or the last answer came.
+    pub(super) unanswered_since_s: Option<u32>,
 }
 
 /// How far the protocol has come.
@@ -203,6 +209,8 @@ impl Session {
             replies: Vec::new(),
             info: None,
             next_ping_s: 0,
+            pings_unanswered: 0,
+            unanswered_since_s: None,
         }
     }
 
