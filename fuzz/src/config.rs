@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use shardcast::fuzzed::config;
-use shardcast_fuzz::{bounded, fuzz_target};
+use shardcast_fuzz::{SERVER, bounded, fuzz_mutator, fuzz_target, mutate_text};
 
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("shardcast-fuzz-{}.toml", std::process::id())));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate_text(SERVER, data, size, max_size, seed)
+});
 
 fuzz_target!(|data: &[u8]| {
     // What follows a byte that no text has is `--set`: KEY=VALUE, in lines.

@@ -2,10 +2,12 @@
 
 #![no_main]
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use shardcast::MessageKind;
-use shardcast::protocol::frame::{DecodeLimits, ProtocolError, Sink, Unfinished, decode};
+use shardcast::protocol::deflate::Inflater;
+use shardcast::protocol::frame::{DecodeLimits, Extension, ProtocolError, Sink, Unfinished, decode};
 use shardcast_fuzz::{bounded, fuzz_target, pieces, take_u16};
 
 #[derive(Debug, PartialEq)]
@@ -16,11 +18,15 @@ enum Event {
     Close(Option<u16>, String),
 }
 
-#[derive(Default)]
 struct Recorder {
     events: Vec<Event>,
     stops: bool,
+    extension: Extension,
     message_bytes_max: usize,
+}
+
+thread_local! {
+    static INFLATER: RefCell<Inflater> = RefCell::new(Inflater::default());
 }
 
 impl Recorder {
@@ -35,6 +41,18 @@ impl Sink for Recorder {
         assert!(kind == MessageKind::Binary || std::str::from_utf8(payload).is_ok(), "a text that is not UTF-8");
         self.events.push(Event::Message(kind, payload.to_vec()));
         self.flow()
+    }
+
+    fn extension(&self) -> Extension {
+        self.extension
+    }
+
+    fn compressed_message(&mut self, kind: MessageKind, payload: &[u8]) -> Result<ControlFlow<()>, ProtocolError> {
+        assert_eq!(self.extension, Extension::Deflate);
+        INFLATER.with_borrow_mut(|inflater| {
+            let message = inflater.message(kind, payload, self.message_bytes_max)?;
+            Ok(self.message(kind, message))
+        })
     }
 
     fn ping(&mut self, payload: &[u8]) -> ControlFlow<()> {
@@ -52,9 +70,14 @@ impl Sink for Recorder {
 }
 
 /// Reads `pieces` to the first error or close frame.
-fn read(pieces: &[&[u8]], limits: DecodeLimits, budget: usize, stops: bool) -> (Vec<Event>, Option<ProtocolError>) {
+fn read(
+    pieces: &[&[u8]],
+    limits: DecodeLimits,
+    budget: usize,
+    (extension, stops): (Extension, bool),
+) -> (Vec<Event>, Option<ProtocolError>) {
     let (mut unfinished, mut left): (Option<Box<Unfinished>>, usize) = (None, budget);
-    let mut sink = Recorder { stops, message_bytes_max: limits.message_bytes_max, ..Recorder::default() };
+    let mut sink = Recorder { stops, extension, message_bytes_max: limits.message_bytes_max, events: Vec::new() };
     for piece in pieces {
         let mut rest = *piece;
         while !rest.is_empty() {
@@ -83,13 +106,17 @@ fn read(pieces: &[&[u8]], limits: DecodeLimits, budget: usize, stops: bool) -> (
 fuzz_target!(|data: &[u8]| {
     let mut wire = data;
     let (cuts, narrow) = (take_u16(&mut wire), take_u16(&mut wire));
+    let extension = if cuts & 0x8000 == 0 { Extension::None } else { Extension::Deflate };
     let wide = DecodeLimits { message_bytes_max: 64 << 10, message_fragments_max: 128 };
-    let cut = pieces(wire, cuts);
-    // The copies of the input, the events, and what is unfinished; whatever the headers declare.
-    bounded(16 * wire.len() + (64 << 10), || {
-        let whole = read(&[wire], wide, 1 << 20, false);
-        assert_eq!(read(&cut, wide, 1 << 20, false), whole, "cuts do not matter");
-        assert_eq!(read(&cut, wide, 1 << 20, true), whole, "stops do not matter");
+    let cut = pieces(wire, cuts & 0x7fff);
+    // The copies of the input, the events, and what is unfinished; whatever the headers declare. What is compressed may
+    // grow to a message for each frame.
+    let grown = if extension == Extension::Deflate { 2_048 * wire.len() + (256 << 10) } else { 0 };
+    let bound = 16 * wire.len() + (64 << 10) + grown;
+    bounded(bound, || {
+        let whole = read(&[wire], wide, 1 << 20, (extension, false));
+        assert_eq!(read(&cut, wide, 1 << 20, (extension, false)), whole, "cuts do not matter");
+        assert_eq!(read(&cut, wide, 1 << 20, (extension, true)), whole, "stops do not matter");
     });
     if narrow > 0 {
         let limits = DecodeLimits {
@@ -97,6 +124,6 @@ fuzz_target!(|data: &[u8]| {
             message_fragments_max: u32::from(narrow >> 8 & 7),
         };
         let budget = usize::from(narrow >> 11) * 32;
-        bounded(16 * wire.len() + (64 << 10), || read(&cut, limits, budget, narrow & 1 == 0));
+        bounded(bound, || read(&cut, limits, budget, (extension, narrow & 1 == 0)));
     }
 });

@@ -3,13 +3,17 @@
 #![no_main]
 
 use shardcast::fuzzed::{Judged, judge};
-use shardcast_fuzz::{bounded, fuzz_target, take_u16};
+use shardcast_fuzz::{SERVER, bounded, fuzz_mutator, fuzz_target, mutate_text, take_u16};
 
 fn whole_answer(answer: &[u8], status: &[u8]) -> usize {
     assert!(answer.starts_with(b"HTTP/1.1 ") && answer[9..].starts_with(status));
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer's head ends");
     end + 4
 }
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate_text(SERVER, data, size, max_size, seed)
+});
 
 fuzz_target!(|data: &[u8]| {
     let mut head = data;

@@ -1,5 +1,7 @@
 //! What the fuzz targets have in common: pieces of an input, and a bound to the memory that a decoder may take.
 
+mod mutation;
+
 use std::alloc::System;
 use std::panic;
 use std::sync::Once;
@@ -8,7 +10,8 @@ use cap::Cap;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-pub use libfuzzer_sys::{arbitrary, fuzz_target};
+pub use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
+pub use mutation::{PROTOCOL, SERVER, mutate_text};
 
 /// Memory that a decoder asks for beyond what [`bounded`] grants ends the process: a finding.
 #[global_allocator]

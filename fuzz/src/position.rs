@@ -2,11 +2,13 @@
 
 #![no_main]
 
+use std::time::Duration;
+
 use shardcast::engine::{Position, Start};
-use shardcast::fuzzed::{decoded, start};
+use shardcast::fuzzed::{decoded, newer, start};
 use shardcast::protocol::{position, v1};
 use shardcast::{ROOM_NAME_BYTES_MAX, RoomName};
-use shardcast_fuzz::{bounded, fuzz_target};
+use shardcast_fuzz::{PROTOCOL, bounded, fuzz_mutator, fuzz_target, mutate_text};
 
 fn positions(text: &str) {
     let parsed = position::parse(text);
@@ -23,6 +25,10 @@ fn positions(text: &str) {
         assert_eq!(position::parse(&written), Ok((epoch, offset)));
     }
 }
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate_text(PROTOCOL, data, size, max_size, seed)
+});
 
 fuzz_target!(|data: &[u8]| {
     bounded(16 * data.len() + (16 << 10), || {
@@ -43,6 +49,9 @@ fuzz_target!(|data: &[u8]| {
         if let Some(Start::After(since)) = start(text) {
             let said = decoded(text, "since").expect("it was read from there");
             assert_eq!(said.parse(), Ok(since));
+        }
+        if let Some(newer) = newer(text) {
+            assert!(newer.limit > 0 && newer.wait <= Duration::from_secs(60));
         }
         let name = decoded(text, "name");
         assert!(name.is_none_or(|name| name.len() <= text.len()), "decoding makes shorter");

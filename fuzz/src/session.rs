@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use shardcast::engine::fuzzed::Sessions;
-use shardcast_fuzz::{bounded, fuzz_target, one_value};
+use shardcast_fuzz::{PROTOCOL, bounded, fuzz_mutator, fuzz_target, mutate_text, one_value};
 
 /// A text message as clients send it.
 fn message(text: &[u8]) -> Vec<u8> {
@@ -77,6 +77,10 @@ fn lines(payload: &[u8]) {
         assert!(object.is_empty() || object.contains_key("id") || object.contains_key("push"), "{line}");
     }
 }
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate_text(PROTOCOL, data, size, max_size, seed)
+});
 
 fuzz_target!(|data: &[u8]| {
     // A shard's own buffers, windows and histories, and what each command leaves behind.

@@ -147,6 +147,7 @@ impl Sessions {
             permit: Permit::uncounted(),
             greeting: Vec::new(),
             unread: Vec::new(),
+            deflate: None,
             joined: None,
         };
         self.wires.push(wire);

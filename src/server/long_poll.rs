@@ -76,7 +76,7 @@ pub(crate) async fn respond(
 }
 
 /// `after=EPOCH:OFFSET` or `after=OFFSET`, `wait=30s`, `limit=100`.
-fn newer(query: &str) -> Result<Newer, Refusal> {
+pub(super) fn newer(query: &str) -> Result<Newer, Refusal> {
     let start = match query::decoded(query, "after")? {
         None => Start::Live,
         Some(after) if after.contains(':') => Start::After(query::position("after", &after)?),

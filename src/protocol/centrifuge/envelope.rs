@@ -78,11 +78,11 @@ impl<'a> Envelope<'a> {
                 token: fields.token(refresh.token)?,
             });
         }
-        Ok(match (self.ping, id) {
-            (Some(_), _) => Body::Ping,
-            (None, 0) => Body::Pong,
-            (None, _) => Body::Unknown,
-        })
+        if self.ping.is_some() {
+            // Its answer is an error, which without an id would belong to nothing.
+            return fields("ping").replied().map(|_| Body::Ping);
+        }
+        Ok(if id == 0 { Body::Pong } else { Body::Unknown })
     }
 }
 

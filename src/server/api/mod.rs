@@ -69,7 +69,12 @@ pub(crate) async fn serve(request: Request<Incoming>, reach: Reach, door: &Door)
     let method = request.uri().path().strip_prefix("/api/").map(str::to_owned);
     let errors = error_mode(&request);
     let body = http::body(request, door.config.api.request_bytes_max, "api.request_bytes_max").await?;
-    let body = std::str::from_utf8(&body).map_err(|error| Refusal::new(400, format!("the body: {error}")))?;
+    respond(method.as_deref(), &body, errors, door).await
+}
+
+/// Answers a call whose body is there. Without a method, the body's lines name theirs.
+async fn respond(method: Option<&str>, body: &[u8], errors: ErrorMode, door: &Door) -> Result<Answer, Refusal> {
+    let body = std::str::from_utf8(body).map_err(|error| Refusal::new(400, format!("the body: {error}")))?;
     if !json::is_shallow(body.as_bytes()) {
         return Err(Refusal::new(400, format!("the body is nested deeper than {}", json::DEPTH_MAX)));
     }
@@ -77,7 +82,7 @@ pub(crate) async fn serve(request: Request<Incoming>, reach: Reach, door: &Door)
         let replies = batch::lines(door, body).await.map_err(|failure| refusal(&failure))?;
         return Ok(answer(StatusCode::OK, JSON, replies.into()));
     };
-    match call::perform(door, &method, body).await {
+    match call::perform(door, method, body).await {
         // Alone among the methods, it has no envelope.
         Ok(replies) if method == "batch" => Ok(answer(StatusCode::OK, JSON, replies.into())),
         Ok(result) => Ok(answer(StatusCode::OK, JSON, wrapped("result", &result).into())),
@@ -89,6 +94,12 @@ pub(crate) async fn serve(request: Request<Incoming>, reach: Reach, door: &Door)
         }
         Err(failure @ Failure::Malformed(_)) => Err(refusal(&failure)),
     }
+}
+
+/// For the fuzz targets.
+#[cfg(fuzzing)]
+pub(super) async fn call(method: Option<&str>, body: &[u8], door: &Door) -> Result<Answer, Refusal> {
+    respond(method, body, ErrorMode::Envelope, door).await
 }
 
 fn refusal(failure: &Failure) -> Refusal {

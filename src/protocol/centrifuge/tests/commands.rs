@@ -139,6 +139,7 @@ fn closes() {
         r#"{"id":1,"connect":{"subs":{"":{}}}}"#,
         r#"{"id":1,"connect":{"subs":[]}}"#,
         r#"{"connect":{}}"#,
+        r#"{"ping":{}}"#,
         r#"{"subscribe":{"channel":"a"}}"#,
         r#"{"id":0,"publish":{"channel":"a","data":1}}"#,
         r#"{"id":1,"subscribe":{}}"#,
