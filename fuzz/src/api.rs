@@ -1,4 +1,5 @@
-//! Bodies of the server API: a method on the first line, its parameters behind; without a method, lines that name theirs.
+//! Bodies of the server API: a method on the first line, its parameters behind; without a method, lines that name
+//! theirs.
 
 #![no_main]
 
