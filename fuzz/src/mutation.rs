@@ -9,8 +9,8 @@ include!(concat!(env!("OUT_DIR"), "/words.rs"));
 /// Numbers at the edges of their types.
 const NUMBERS: &[&[u8]] = &[b"0", b"-1", b"255", b"65536", b"4294967296", b"18446744073709551615", b"1e309"];
 
-/// For [`libfuzzer_sys::fuzz_mutator`]: mutates the first `size` bytes of `data`, which has room for `size_max`; returns
-/// how many there are then. One time in four as libFuzzer does.
+/// For [`libfuzzer_sys::fuzz_mutator`]: mutates the first `size` bytes of `data`, which has room for `size_max`;
+/// returns how many there are then. One time in four as libFuzzer does.
 pub fn mutate_text(words: &[&[u8]], data: &mut [u8], size: usize, size_max: usize, seed: u32) -> usize {
     let mut random = Random(u64::from(seed) | 1 << 40);
     let places = if random.below(4) == 0 { Vec::new() } else { places(&data[..size]) };

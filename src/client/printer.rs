@@ -100,7 +100,10 @@ impl Printer {
                         continue;
                     }
                     message => match &mut resume {
-                        None => Ok(self.add(&mut batch, &message, None)),
+                        None => {
+                            self.add(&mut batch, &message, None);
+                            Ok(())
+                        }
                         Some(resume) => resume.hear(message).map(|heard| self.take(&mut batch, heard, &mut skips)),
                     },
                 };

@@ -71,7 +71,7 @@ impl SubscribeArgs {
         if let Some(position) = file.map(PositionFile::load).transpose()?.flatten() {
             return Ok(Some(Start::Since(position)));
         }
-        let asked = self.since.map(Start::Since).or(self.last.map(Start::Last));
+        let asked = self.since.map(Start::Since).or_else(|| self.last.map(Start::Last));
         Ok(asked.or_else(|| (self.follow || self.positions || file.is_some()).then_some(Start::Now)))
     }
 

@@ -156,8 +156,8 @@ async fn emulate(request: Request<Incoming>, door: &Door) -> Result<Answer, Refu
     let body = body(request, REQUEST_BYTES_MAX, "the bound of a session's request").await?;
     let said = emulation::parse(&body).map_err(|error| Refusal::new(400, error.to_string()))?;
     match door.engine.emulate(&said.session, Bytes::copy_from_slice(said.data.as_bytes())).await {
-        // A session that is gone is not an error: with one, a stock client would drop its stream before it has read there
-        // why it ended.
+        // A session that is gone is not an error: with one, a stock client would drop its stream before it has read
+        // there why it ended.
         Ok(_) if said.node == SESSION_NODE || said.node.is_empty() => {
             let mut heard = answer(StatusCode::NO_CONTENT, "text/plain; charset=utf-8", Bytes::new());
             heard.headers_mut().remove(header::CONTENT_TYPE);

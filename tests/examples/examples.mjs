@@ -101,7 +101,8 @@ async function main() {
     await shows("it gets what it missed, once, and goes on", "one", "two", "three", "four", "five", "six");
     await server.kill();
     await server.startAgain();
-    await shows("it tells the loss", "one", "two", "three", "four", "five", "six", LOST);
+    // A poll is answered when there is something to be had: the loss is told with the next message.
+    if (name !== "poll") await shows("it tells the loss", "one", "two", "three", "four", "five", "six", LOST);
     await publish("seven");
     await shows("and goes on", "one", "two", "three", "four", "five", "six", LOST, "seven");
     console.log(`ok: ${name}`);

@@ -33,9 +33,12 @@ const STOCK_TEST: &str = "tests/stock/run.sh";
 const STOCK_LIMIT: Duration = Duration::from_secs(420);
 
 const AUTOBAHN_TEST: &str = "tests/autobahn/run.sh";
-/// Making its Python environment takes about half a minute, the cases about 8 minutes (its clients compress in Python);
-/// a server that leaves cases without an answer is given up by the script itself after 20 minutes.
-const AUTOBAHN_LIMIT: Duration = Duration::from_secs(1_500);
+/// Groups 1 to 10 wholly, and of the 216 cases of compression those of one kind each way: the others differ in the
+/// parameters offered, and in Python, in which the suite compresses, all of them take eight minutes more. The script
+/// without arguments runs all 517.
+const AUTOBAHN_CASES: &[&str] = &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.1.*", "13.3.*"];
+/// Making its Python environment takes about half a minute, the cases about two.
+const AUTOBAHN_LIMIT: Duration = Duration::from_secs(900);
 /// The script's exit code (as automake's) for "cannot run here".
 const EXIT_SKIPPED: i32 = 77;
 
@@ -93,7 +96,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "browser", summary: "pages in Chromium see each other's messages and resume", run: browser },
     Step { name: "examples", summary: "the programs under examples/ resume after a cut", run: examples },
     Step { name: "stock", summary: "clients that others wrote, in Node, Chromium and Python", run: stock },
-    Step { name: "autobahn", summary: "the WebSocket conformance cases, 12 and 13 with compression", run: autobahn },
+    Step { name: "autobahn", summary: "the WebSocket conformance cases, some with compression", run: autobahn },
 ];
 
 fn build_release() -> Result<(), String> {
@@ -142,7 +145,7 @@ fn examples() -> Outcome {
         why: "a tool or a package of theirs is missing (see above)".to_owned(),
         enable: "apt-get install npm nodejs chromium curl python3-venv".to_owned(),
     };
-    script(EXAMPLES_TEST, EXAMPLES_LIMIT, missing)
+    script(&mut Command::new(EXAMPLES_TEST), EXAMPLES_LIMIT, missing)
 }
 
 fn stock() -> Outcome {
@@ -150,7 +153,7 @@ fn stock() -> Outcome {
         why: "a tool or a package of theirs is missing (see above)".to_owned(),
         enable: "apt-get install npm nodejs chromium python3-venv".to_owned(),
     };
-    script(STOCK_TEST, STOCK_LIMIT, missing)
+    script(&mut Command::new(STOCK_TEST), STOCK_LIMIT, missing)
 }
 
 fn autobahn() -> Outcome {
@@ -158,18 +161,18 @@ fn autobahn() -> Outcome {
         why: "its fuzzing client needs Python 2.7 (see above)".to_owned(),
         enable: "pyenv install 2.7.18".to_owned(),
     };
-    script(AUTOBAHN_TEST, AUTOBAHN_LIMIT, missing)
+    script(Command::new(AUTOBAHN_TEST).args(AUTOBAHN_CASES), AUTOBAHN_LIMIT, missing)
 }
 
 /// Runs a script against the server as it is shipped; `missing` is for [`EXIT_SKIPPED`].
-fn script(test: &str, limit: Duration, missing: fn() -> Outcome) -> Outcome {
+fn script(test: &mut Command, limit: Duration, missing: fn() -> Outcome) -> Outcome {
     if let Err(problem) = build_release() {
         return Outcome::Failed(problem);
     }
-    match exit_code_within(&mut Command::new(test), limit) {
+    match exit_code_within(test, limit) {
         Ok(0) => Outcome::Passed,
         Ok(EXIT_SKIPPED) => missing(),
-        Ok(code) => Outcome::Failed(format!("{test} ended with exit code {code}")),
+        Ok(code) => Outcome::Failed(format!("{} ended with exit code {code}", test.get_program().display())),
         Err(problem) => Outcome::Failed(problem),
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shardcast::engine::room::RoomName;
-use shardcast::engine::{Keeping, Publication, Published};
+use shardcast::engine::{Keeping, Publication};
 use shardcast::protocol::centrifuge::Error;
 use shardcast::protocol::frame::MessageKind;
 
@@ -79,16 +79,12 @@ async fn publish_into(door: &Door, room: RoomName, order: Order) -> Result<Publi
     let Order { publication, key } = order;
     let keeps = door.engine.settings().for_room(room.as_str()).has_history();
     let published = door.idempotency.publish(&door.engine, room, key.as_deref(), publication).await?;
-    Ok(shown(published, keeps))
-}
-
-/// A room without history has no position that would be worth anything to the caller.
-fn shown(published: Published, keeps: bool) -> PublishResult {
+    // A room without history has no position that would be worth anything to the caller.
     let kept = keeps.then_some(published);
-    PublishResult {
+    Ok(PublishResult {
         offset: kept.map(|it| it.offset),
         epoch: kept.and_then(|it| it.epoch).map(|epoch| epoch.to_string()),
-    }
+    })
 }
 
 fn order(door: &Door, params: &Publish<'_>) -> Result<Order, Failure> {
