@@ -1,7 +1,8 @@
 //! The engine in a world of our own: a seed decides everything, and an oracle looks at what the clients got.
 //!
 //! The very [`Shard`](super::shard::Shard) runs here, in one thread, with sockets, a poller and a clock that the world
-//! owns. `SIMULATION_SEED=7 cargo test --lib simulation` runs one seed; `SIMULATION_SEEDS=100000` runs more than usual.
+//! owns. `SIMULATION_SEED=7 cargo test --lib simulation` runs one seed; `SIMULATION_SEEDS=100000` runs more than usual,
+//! `SIMULATION_FIRST=300` others.
 //! Bugs planted on purpose ([`Planted`]) show that the oracle would see them.
 
 mod acts;
@@ -85,7 +86,8 @@ fn no_seed_finds_anything() {
     if let Some(seed) = number_from("SIMULATION_SEED") {
         return run(seed, Planted::Nothing);
     }
-    for seed in 0..number_from("SIMULATION_SEEDS").unwrap_or(SEEDS) {
+    let first = number_from("SIMULATION_FIRST").unwrap_or(0);
+    for seed in first..first + number_from("SIMULATION_SEEDS").unwrap_or(SEEDS) {
         if let Err(found) = catch_unwind(|| run(seed, Planted::Nothing)) {
             eprintln!("again with: SIMULATION_SEED={seed} cargo test --lib simulation");
             std::panic::resume_unwind(found);
