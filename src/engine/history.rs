@@ -9,6 +9,7 @@ use super::clock::Nanos;
 use super::command::Keeping;
 use super::position::{Epoch, Position};
 use super::settings::RoomSettings;
+use crate::protocol::centrifuge::publication::PublicationView;
 use crate::protocol::frame::MessageKind;
 
 /// One publication as the log keeps it. Cheap to clone: the payload is shared.
@@ -26,6 +27,21 @@ pub struct Record {
     pub tags: Option<Arc<str>>,
     /// Who published it, a JSON object, if the publisher is known.
     pub info: Option<Arc<str>>,
+}
+
+impl Record {
+    /// As the encoders see it.
+    #[must_use]
+    pub fn view(&self) -> PublicationView<'_> {
+        PublicationView {
+            offset: self.offset,
+            kind: self.kind,
+            payload: &self.payload,
+            time_ms: self.time_ms,
+            tags: self.tags.as_deref(),
+            info: self.info.as_deref(),
+        }
+    }
 }
 
 /// What to read of a room's log.

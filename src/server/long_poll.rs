@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use shardcast::engine::{History, JoinError, Newer, Start};
-use shardcast::protocol::centrifuge::publication::{self, PublicationView};
+use shardcast::protocol::centrifuge::publication;
 use shardcast::protocol::json::{Object, decimal, string};
 use tokio::sync::watch;
 
@@ -117,14 +117,7 @@ fn json(history: &History) -> Bytes {
         if index > 0 {
             list.push(b',');
         }
-        let view = PublicationView {
-            offset: record.offset,
-            kind: record.kind,
-            payload: &record.payload,
-            time_ms: record.time_ms,
-            tags: record.tags.as_deref(),
-            info: record.info.as_deref(),
-        };
+        let view = record.view();
         publication::object(list, &view);
     }
     list.push(b']');

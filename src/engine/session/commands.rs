@@ -16,7 +16,6 @@ use super::super::socket::Socket;
 use super::super::window::Publisher;
 use super::{Phase, Session, Transport, ping_s};
 use crate::protocol::centrifuge::code::{Disconnect, Error};
-use crate::protocol::centrifuge::publication::PublicationView;
 use crate::protocol::centrifuge::reply::{self, ConnectResult, SubscribeResult};
 use crate::protocol::centrifuge::{self, Body, Command, Connect, StreamPosition};
 use crate::protocol::frame::MessageKind;
@@ -250,17 +249,5 @@ fn write_history(out: &mut Vec<u8>, id: u32, history: &History) {
         bytes += record.payload.len() + 128;
         fits
     });
-    reply::history(out, id, records.map(view), history.epoch.text().as_str(), history.offset);
-}
-
-/// A record as the encoders see it.
-pub(in crate::engine) fn view(record: &Record) -> PublicationView<'_> {
-    PublicationView {
-        offset: record.offset,
-        kind: record.kind,
-        payload: &record.payload,
-        time_ms: record.time_ms,
-        tags: record.tags.as_deref(),
-        info: record.info.as_deref(),
-    }
+    reply::history(out, id, records.map(Record::view), history.epoch.text().as_str(), history.offset);
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shardcast::engine::room::RoomName;
 use shardcast::engine::{Epoch, History, HistoryQuery, Order, Position};
-use shardcast::protocol::centrifuge::{ClientInfo, Error, PublicationView, publication};
+use shardcast::protocol::centrifuge::{ClientInfo, Error, publication};
 use shardcast::protocol::json::{Object, decimal, string};
 
 use super::super::front_door::Door;
@@ -121,14 +121,7 @@ fn page(history: &History) -> Vec<u8> {
         if publications.len() > start {
             publications.push(b',');
         }
-        let view = PublicationView {
-            offset: record.offset,
-            kind: record.kind,
-            payload: &record.payload,
-            time_ms: record.time_ms,
-            tags: record.tags.as_deref(),
-            info: record.info.as_deref(),
-        };
+        let view = record.view();
         publication::object(publications, &view);
     }
     publications.push(b']');
