@@ -1,4 +1,5 @@
-//! A shard with a few sessions and no threads, for the fuzz targets: what clients say comes in, what they get goes out.
+//! A shard with a few sessions and no threads, for the fuzz targets and for tests: what clients say comes in, what they
+//! get goes out.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

@@ -33,7 +33,7 @@ mod drain;
 mod ending;
 mod fanout;
 mod feed;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzed;
 mod handle;
 mod heartbeat;

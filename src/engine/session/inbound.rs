@@ -67,7 +67,9 @@ impl<S: Socket> Shard<S> {
         };
         let mut consumed = 0;
         while consumed < input.len() && *bytes_left > 0 {
-            let Some(connection) = self.connections.get_mut(number) else { return input.len() };
+            // The message before may have ended the session: what stands behind it is for nobody.
+            let open = self.connections.get_mut(number).filter(|connection| !connection.is_ending());
+            let Some(connection) = open else { return input.len() };
             let mut heard = Heard {
                 extension: connection.extension(),
                 inflater: &mut self.inflater,

@@ -15,6 +15,8 @@ mod delivery;
 mod inbound;
 mod outside;
 mod subscribing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
