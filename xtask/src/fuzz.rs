@@ -33,8 +33,8 @@ pub(crate) const TARGETS: &[Target] = &[
 /// What each target gets in the test.
 pub(crate) const SECONDS: u32 = 60;
 
-/// Targets that run at the same time.
-const WORKERS: usize = 2;
+/// Targets that run at the same time: on two cores each has two thirds of its time.
+const WORKERS: usize = 3;
 
 /// One input may take this long. A thousand times what it takes usually: the machine may be busy.
 const INPUT_SECONDS_MAX: u32 = 10;
@@ -61,11 +61,15 @@ const FOLDER: &str = "fuzz";
 /// What to do with the targets.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Task {
-    /// Look for new findings for so many seconds each.
-    Search { seconds: u32 },
+    /// Look for new findings for so many seconds each; with one seed the search begins the same way each time.
+    Search { seconds: u32, seed: Option<u32> },
     /// Run these files, or all seeds if there are none, once.
     Repeat { inputs: Vec<String> },
 }
+
+/// Where the test's search begins: the same for everybody, so that a change is judged by what it changed and not by
+/// luck. Other seeds are for `cargo xtask fuzz`.
+const STEP_SEED: u32 = 1;
 
 /// Every target, for a minute each: the step of the test.
 pub(crate) fn step() -> Outcome {
@@ -73,7 +77,7 @@ pub(crate) fn step() -> Outcome {
         return Outcome::Skipped { why, enable: "apt-get install g++".to_owned() };
     }
     let names: Vec<String> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
-    run(&names, &Task::Search { seconds: SECONDS }).into()
+    run(&names, &Task::Search { seconds: SECONDS, seed: Some(STEP_SEED) }).into()
 }
 
 /// Does `task` with the targets called `names`.
@@ -121,7 +125,13 @@ impl Target {
     /// Runs it to its end; what to say about it.
     fn run(&self, built: &Path, task: &Task) -> Result<String, String> {
         let folder = |kind: &str| Path::new(FOLDER).join(kind).join(self.name);
-        let (found, seeds, crashes) = (folder("target/found"), folder("corpus"), folder("artifacts"));
+        // A search that is to be the same each time must not go on where an earlier one ended.
+        let repeats = matches!(task, Task::Search { seed: Some(_), .. });
+        let found = folder(if repeats { "target/found-by-step" } else { "target/found" });
+        if repeats && found.exists() {
+            fs::remove_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
+        }
+        let (seeds, crashes) = (folder("corpus"), folder("artifacts"));
         let log = folder("target").with_file_name(format!("{}.log", self.name));
         for made in [&found, &crashes] {
             fs::create_dir_all(made).map_err(|error| format!("{}: {error}", made.display()))?;
@@ -142,8 +152,11 @@ impl Target {
         }
         let mut limit = START_LIMIT;
         match task {
-            Task::Search { seconds } => {
+            Task::Search { seconds, seed } => {
                 limit += Duration::from_secs(u64::from(*seconds));
+                if let Some(seed) = seed {
+                    fuzzer.arg(format!("-seed={seed}"));
+                }
                 // What is found is kept in the first folder.
                 fuzzer.arg(format!("-max_total_time={seconds}")).arg(found).arg(seeds);
             }

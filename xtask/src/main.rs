@@ -128,7 +128,8 @@ fn parse_fuzz<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Request, S
             "--help" | "-h" => return Ok(Request::Usage),
             "--seconds" => {
                 let seconds = words.next().and_then(|word| word.parse().ok());
-                Task::Search { seconds: seconds.filter(|n| *n > 0).ok_or("--seconds needs a number")? }
+                let seconds = seconds.filter(|n| *n > 0).ok_or("--seconds needs a number")?;
+                Task::Search { seconds, seed: None }
             }
             "--seeds" => Task::Repeat { inputs: Vec::new() },
             "--input" => Task::Repeat { inputs: vec![words.next().ok_or("--input needs a file")?.to_owned()] },
@@ -145,7 +146,7 @@ fn parse_fuzz<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Request, S
             return Err("one of --seconds, --seeds and --input, once".to_owned());
         }
     }
-    let task = task.unwrap_or(Task::Search { seconds: fuzz::SECONDS });
+    let task = task.unwrap_or(Task::Search { seconds: fuzz::SECONDS, seed: None });
     if targets.is_empty() {
         targets = TARGETS.iter().map(|target| target.name.to_owned()).collect();
     }
@@ -176,7 +177,8 @@ mod tests {
             Request::Test { only: vec!["fmt".to_owned(), "style".to_owned()], after_failure: AfterFailure::KeepGoing };
         assert_eq!(parse_line("test --only fmt --keep-going --only style"), Ok(two));
         assert_eq!(parse_line("test --list"), Ok(Request::List));
-        let long = Request::Fuzz { targets: vec!["frame".to_owned()], task: Task::Search { seconds: 3_600 } };
+        let task = Task::Search { seconds: 3_600, seed: None };
+        let long = Request::Fuzz { targets: vec!["frame".to_owned()], task };
         assert_eq!(parse_line("fuzz frame --seconds 3600"), Ok(long));
         let again = Request::Fuzz {
             targets: vec!["frame".to_owned()],

@@ -44,7 +44,7 @@ const EXIT_SKIPPED: i32 = 77;
 
 /// Each step runs by itself too: what it needs built, it builds.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "fmt", summary: "the code is formatted", run: || succeed(&mut cargo("fmt --all --check")).into() },
+    Step { name: "fmt", summary: "the code is formatted", run: || formatted().into() },
     Step {
         name: "style",
         summary: "what clippy cannot see: sizes, names, clocks, paths",
@@ -98,6 +98,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "stock", summary: "clients that others wrote, in Node, Chromium and Python", run: stock },
     Step { name: "autobahn", summary: "the WebSocket conformance cases, some with compression", run: autobahn },
 ];
+
+fn formatted() -> Result<(), String> {
+    succeed(&mut cargo("fmt --all --check"))?;
+    succeed(&mut cargo("fmt --manifest-path fuzz/Cargo.toml --check"))
+}
 
 fn build_release() -> Result<(), String> {
     succeed(&mut cargo("build --release --package shardcast --bin shardcast"))
