@@ -12,5 +12,6 @@ mod half_open;
 mod handshakes;
 mod limits;
 mod pair;
+mod rooms;
 mod server;
 mod storm;
