@@ -12,7 +12,7 @@ const BATCH: usize = 16;
 const BODY_BYTES: usize = 8_000;
 /// A little window, and time enough for whoever reads late.
 const SMALL_WINDOW: [&str; 6] =
-    ["--set", "room.window_bytes_max=512KiB", "--set", "room.window_age_max=1h", "--set", "limits.close_time_max=10m"];
+    ["--set", "room.window_bytes_max=512KiB", "--set", "room.window_age_max=1h", "--set", "limits.close_time_max=60s"];
 
 /// A room with one publisher, readers that read, and one that does not.
 struct Scene {

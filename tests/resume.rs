@@ -293,7 +293,7 @@ fn publish_until(server: &Server, what: &str, expected: impl Fn(&Metrics) -> boo
 
 /// A little window, a past that is longer, and time enough for whoever reads late.
 fn short_of_window(more: &[&str]) -> Server {
-    let settings = "room.window_bytes_max=64KiB room.window_age_max=1h limits.close_time_max=10m \
+    let settings = "room.window_bytes_max=64KiB room.window_age_max=1h limits.close_time_max=60s \
         room.history_count_max=40 room.history_bytes_max=64MiB";
     let settings = settings.split_whitespace().chain(more.iter().copied());
     Server::start(&settings.flat_map(|setting| ["--set", setting]).collect::<Vec<_>>())

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::clock::Nanos;
 use super::connection::{Connection, Flags, State};
+use super::membership::Close;
 use super::metrics::Counter;
 use super::ring::Warmth;
 use super::session::Session;
@@ -67,6 +68,8 @@ enum Verdict {
     /// An HTTP stream: a comment, which nobody answers.
     Comment,
     Disconnect(Disconnect),
+    /// It has begun a message and does not finish it.
+    Overdue,
     Gone(Counter),
 }
 
@@ -109,7 +112,9 @@ impl<S: Socket> Shard<S> {
                     Some(connection) if connection.due_s == second => {}
                     _ => continue,
                 }
-                match self.examine(number) {
+                let verdict = if self.is_overdue(number) { Verdict::Overdue } else { self.examine(number) };
+                match verdict {
+                    Verdict::Overdue => self.end_overdue(number),
                     Verdict::LookAgain(due_s) => self.schedule(number, due_s),
                     Verdict::Ping => self.ping(number),
                     Verdict::Comment => self.comment(number),
@@ -148,6 +153,22 @@ impl<S: Socket> Shard<S> {
         }
         let gone_s = connection.heard_s.saturating_add(self.silence_max_s());
         if now_s >= gone_s { Verdict::Gone(Counter::ClosedSilent) } else { Verdict::LookAgain(gone_s) }
+    }
+
+    /// Whether a connection holds this shard's memory with a message that it has begun long ago. What stands in the
+    /// queue to be read may finish it.
+    fn is_overdue(&self, number: u32) -> bool {
+        let waits = |it: &&Connection<S>| !it.is_ending() && !it.flags.has(Flags::QUEUED);
+        let extra = self.connections.get(number).filter(waits).and_then(|connection| connection.extra.as_ref());
+        let Some(unfinished) = extra.and_then(|extra| extra.unfinished.as_ref()) else { return false };
+        let time_max_s = seconds(self.settings.limits.message_time_max);
+        unfinished.since_s > 0 && self.now.seconds() >= unfinished.since_s.saturating_add(time_max_s)
+    }
+
+    fn end_overdue(&mut self, number: u32) {
+        let limit = self.settings.limits.message_time_max;
+        let reason = format!("a message unfinished for longer than limits.message_time_max, {limit:?}");
+        self.end(number, Close { code: 1008, reason, counter: Counter::ClosedProtocol });
     }
 
     fn silence_max_s(&self) -> u32 {

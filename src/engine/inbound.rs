@@ -133,6 +133,11 @@ impl<S: Socket> Shard<S> {
         if !rest.is_empty() {
             connection.extra().unread = rest.to_vec();
         }
+        if let Some(unfinished) = connection.extra.as_mut().and_then(|extra| extra.unfinished.as_mut())
+            && unfinished.since_s == 0
+        {
+            unfinished.since_s = self.now.seconds().max(1);
+        }
         let is_session = connection.flags.has_any(Flags::SESSION);
         let allowance = connection.extra.as_ref().and_then(|extra| extra.allowance).filter(|_| !is_session);
         match allowance.filter(Allowance::is_used_up) {

@@ -49,6 +49,9 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Most frames of one fragmented message. More: close 1008.
     pub message_fragments_max: u32,
+    /// How long a connection may take to finish a message that it has begun (looked at with the heartbeat, so up to
+    /// `heartbeat.ping_interval` longer). Longer: close 1008.
+    pub message_time_max: Duration,
     /// Bytes of unfinished frames and messages that the process holds, all connections together. More: close 1013.
     pub unfinished_bytes_max: usize,
     /// Connections of the process. More: HTTP 503.
@@ -70,7 +73,7 @@ pub struct Limits {
     pub unsent_bytes_max: u32,
     /// How long sent data may stay unacknowledged before the kernel gives the peer up (`TCP_USER_TIMEOUT`).
     pub unacknowledged_time_max: Duration,
-    /// How long a closing connection may take to finish.
+    /// How long a closing connection may take to finish. The heartbeat looks no further ahead than a minute.
     pub close_time_max: Duration,
 }
 
@@ -251,6 +254,7 @@ impl Default for Limits {
         Self {
             message_bytes_max: 64 << 10,
             message_fragments_max: 128,
+            message_time_max: Duration::from_secs(60),
             unfinished_bytes_max: 64 << 20,
             connections_max: 1_000_000,
             connections_per_address_max: 2_000,

@@ -39,6 +39,31 @@ fn endless_fragments_come_to_an_end() {
 }
 
 #[test]
+fn a_message_that_is_not_finished_ends_the_connection() {
+    let server = Server::start(&["limits.message_time_max=1s", "heartbeat.ping_interval=1s"]);
+    let mut member = Member::join(server.address, "unfinished");
+    // One that finishes its messages may take as long as it likes for all of them together.
+    let mut other = Member::join(server.address, "other");
+    member.send(&frame(TEXT, b"beginning"));
+    let mut rounds = 0u64;
+    loop {
+        // Whoever is heard of is not silent: pings between fragments, and a fragmented message of its own each round.
+        member.send(&frame(FIN | PING, b"still here"));
+        other.send(&[frame(TEXT, b"a"), frame(FIN, b"b")].concat());
+        assert_eq!(other.hear(), "ab");
+        match member.next() {
+            Event::Frame(..) => rounds += 1,
+            Event::Close(code) => break assert_eq!(code, 1008),
+            Event::End => panic!("no close frame after {rounds} rounds"),
+        }
+    }
+    assert!(rounds > 0, "it had some time");
+    drop(member);
+    eventually("nothing is held", || server.metric("unfinished_bytes") == 0);
+    server.stop();
+}
+
+#[test]
 fn declared_lengths_allocate_nothing() {
     let server = Server::start(&[
         "limits.message_bytes_max=16MiB",

@@ -17,6 +17,9 @@ const _: () = assert!(CLIENT_HEADER_BYTES_MAX <= CONTROL_FRAME_BYTES_MAX, "a lea
 pub struct Unfinished {
     pub(super) lead: Lead,
     pub(super) message: Option<Message>,
+    /// For its owner, who has a clock: since when it has known of it (seconds; 0: not noted). Another message's is
+    /// another one.
+    pub since_s: u32,
 }
 
 impl Unfinished {

@@ -137,6 +137,7 @@ settings! {
     "limits" Limits (engine.limits) {
         message_bytes_max: bytes(1, GIB),
         message_fragments_max: count(1, 1 << 20),
+        message_time_max: time(SECOND, DAY),
         unfinished_bytes_max: bytes(KIB, TIB),
         connections_max: count(1, 100_000_000),
         connections_per_address_max: count(1, 100_000_000),
@@ -147,7 +148,7 @@ settings! {
         history_bytes_max: bytes(KIB, TIB),
         unsent_bytes_max: bytes(1, GIB),
         unacknowledged_time_max: time(MS * 100, DAY),
-        close_time_max: time(MS * 10, HOUR),
+        close_time_max: time(MS * 10, SECOND * 60),
     }
     "heartbeat" Heartbeat (engine.heartbeat) {
         ping_interval: time(MS * 10, DAY),
