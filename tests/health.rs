@@ -63,9 +63,11 @@ fn metrics_are_strict_prometheus_text_with_everything_promised() {
                 "server",
                 "silent",
                 "slow",
+                "too_long",
+                "unfinished",
             ],
         ),
-        ("refused_total", &["handshake", "limit", "out_of_files", "timeout"]),
+        ("refused_total", &["address", "connections", "handshake", "origin", "out_of_files", "rooms", "timeout"]),
     ] {
         assert_eq!(metrics.label_values(name, "reason").into_iter().collect::<Vec<_>>(), reasons, "{name}");
     }
@@ -109,10 +111,13 @@ fn metrics_count_what_happens() {
     // A protocol error ends one connection, and is counted as what it is.
     members[0].raw(&[0x81, 0x01, b'x']);
     assert!(matches!(members[0].next(), Event::Close(Some(1002), _)));
-    members.remove(1).leave();
-    members.remove(1).reset();
-    let metrics = server.until("three to go", |metrics| metrics.get("disconnects_total") == 3);
-    for reason in ["protocol", "client", "lost"] {
+    // So is a message that is too long: 65,537 bytes are declared.
+    members[1].raw(&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0]);
+    assert!(matches!(members[1].next(), Event::Close(Some(1009), _)));
+    members.remove(2).leave();
+    members.remove(2).reset();
+    let metrics = server.until("four to go", |metrics| metrics.get("disconnects_total") == 4);
+    for reason in ["protocol", "too_long", "client", "lost"] {
         assert_eq!(metrics.disconnects(reason), 1, "{reason}");
     }
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::net::TcpListener;
 
-use support::{Http, Process, Server, url_address};
+use support::{Http, Metrics, Process, Server, url_address};
 
 /// Exit code and standard error of a server that does not start.
 fn refused(arguments: &[&str]) -> (Option<i32>, Vec<String>) {
@@ -89,6 +89,22 @@ fn it_listens_in_both_families_unless_told_otherwise() {
     }
 }
 
+/// What is printed can be used as it is, or says what is missing.
+#[test]
+fn a_listener_of_the_network_is_announced_as_what_it_is() {
+    let open = |announced: &[String]| announced.join("\n");
+    let server = Server::listening("0.0.0.0:0", &[]);
+    let text = open(&server.announced);
+    assert!(text.contains("open         http://127.0.0.1:") && text.contains("every other address"), "{text}");
+    assert!(text.contains("before api_key is set") && !text.contains("curl -d"), "{text}");
+    let server = Server::listening("0.0.0.0:0", &["--set", "api_key=0123456789abcdef"]);
+    let text = open(&server.announced);
+    assert!(text.contains("curl -H \"X-API-Key: $KEY\" -d hello http://127.0.0.1:"), "{text}");
+    let server = Server::listening("0.0.0.0:0", &["--listen", "127.0.0.1:0"]);
+    let text = open(&server.announced);
+    assert!(text.contains("publish      curl -d hello http://127.0.0.1:"), "{text}");
+}
+
 #[test]
 fn limits_of_connections_rooms_and_handshakes_have_answers() {
     let server = Server::start(&["--set", "limits.connections_max=3", "--set", "limits.rooms_max=2"]);
@@ -103,6 +119,13 @@ fn limits_of_connections_rooms_and_handshakes_have_answers() {
     assert!(answer.body.contains("limits.connections_max"), "{answer:?}");
     drop((one, third));
     support::eventually("a free place", || server.joining("two").try_join().ok());
+    let answer = support::eventually("another free place", || {
+        server.http().try_request("GET", "/metrics", &[], b"").ok().filter(|answer| answer.status == 200)
+    });
+    let metrics = Metrics::parse(&answer.body);
+    for reason in ["rooms", "connections"] {
+        assert!(metrics.sum("refused_total", &[("reason", reason)]) > 0, "{reason}");
+    }
 
     let server = Server::start(&["--set", "handshake.timeout=50ms"]);
     let mut half_open = server.http();

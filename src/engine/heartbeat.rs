@@ -168,7 +168,7 @@ impl<S: Socket> Shard<S> {
     fn end_overdue(&mut self, number: u32) {
         let limit = self.settings.limits.message_time_max;
         let reason = format!("a message unfinished for longer than limits.message_time_max, {limit:?}");
-        self.end(number, Close { code: 1008, reason, counter: Counter::ClosedProtocol });
+        self.end(number, Close { code: 1008, reason, counter: Counter::ClosedUnfinished });
     }
 
     fn silence_max_s(&self) -> u32 {

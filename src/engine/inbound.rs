@@ -235,9 +235,7 @@ impl<S: Socket> Shard<S> {
     fn end_if(&mut self, number: u32, decoded: Result<usize, ProtocolError>, ended: Option<Ended>) -> Option<usize> {
         let close = match (decoded, ended) {
             (Ok(consumed), None) => return Some(consumed),
-            (Err(error), _) => {
-                Close { code: error.close_code(), reason: error.to_string(), counter: Counter::ClosedProtocol }
-            }
+            (Err(error), _) => error.into(),
             (Ok(_), Some(Ended::ByClient(code))) => {
                 // RFC 6455 §5.5.1: the answer carries the same code; a frame without one is answered with 1000.
                 Close { code: code.unwrap_or(1000), reason: String::new(), counter: Counter::ClosedByClient }

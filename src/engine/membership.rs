@@ -23,7 +23,7 @@ use super::simulation::Planted;
 use super::socket::Socket;
 use crate::protocol::chunk;
 use crate::protocol::deflate::Agreed;
-use crate::protocol::frame::{self, CloseCode, Coding};
+use crate::protocol::frame::{self, CloseCode, Coding, ProtocolError};
 
 /// Why and how this side closes a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub(crate) const CLOSE_SLOW: u16 = 3008;
 
 /// The close code of a raw member that asked for publications that are not there any more.
 const CLOSE_NOT_RECOVERABLE: u16 = 4410;
+
+impl From<ProtocolError> for Close {
+    fn from(error: ProtocolError) -> Self {
+        let counter = match error {
+            ProtocolError::MessageTooLong { .. }
+            | ProtocolError::InflatedTooLong { .. }
+            | ProtocolError::TooManyFragments { .. } => Counter::ClosedTooLong,
+            ProtocolError::UnfinishedBytes { .. } => Counter::ClosedUnfinished,
+            _ => Counter::ClosedProtocol,
+        };
+        Self { code: error.close_code(), reason: error.to_string(), counter }
+    }
+}
 
 fn not_recoverable(position: Position) -> Close {
     let reason = format!("not recoverable, the position is {position}");
@@ -315,7 +328,9 @@ impl<S: Socket> Shard<S> {
         }
         match close.counter {
             Counter::ClosedByClient => connection.flags.set(Flags::SAID_GOODBYE),
-            Counter::ClosedProtocol => connection.flags.set(Flags::UNINTELLIGIBLE),
+            Counter::ClosedProtocol | Counter::ClosedTooLong | Counter::ClosedUnfinished => {
+                connection.flags.set(Flags::UNINTELLIGIBLE);
+            }
             _ if connection.extra().unread.is_empty() => {}
             _ => connection.flags.set(Flags::UNINTELLIGIBLE),
         }

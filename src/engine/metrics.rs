@@ -92,6 +92,10 @@ counters! {
     ClosedLost => "disconnects_total", "reason=\"lost\"";
     /// The client broke the protocol.
     ClosedProtocol => "disconnects_total", "reason=\"protocol\"";
+    /// The client sent a longer message, or one in more fragments, than it may.
+    ClosedTooLong => "disconnects_total", "reason=\"too_long\"";
+    /// The client did not finish a message in time, or all clients together held too much of unfinished ones.
+    ClosedUnfinished => "disconnects_total", "reason=\"unfinished\"";
     /// The client lagged behind the window.
     ClosedSlow => "disconnects_total", "reason=\"slow\"";
     /// The client did not answer a ping.

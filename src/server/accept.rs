@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use super::front_door::{Door, Reach, count, first_request, join, refusal_of};
 use super::handshake::{Accepted, Head, Refusal};
+use super::refused::Why;
 use super::spare_file::SpareFile;
 
 /// Connections that are accepted before the shards are told.
@@ -107,7 +108,7 @@ impl Gate {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) if is_out_of_files(&error) => {
-                    count(&self.door.counts.out_of_files);
+                    self.door.counts.refused.count(Why::OutOfFiles);
                     if self.spare.first_in_a_row() {
                         tracing::warn!(%error, "no file left for a connection: raise the open files limit (ulimit -n)");
                     }
@@ -129,7 +130,7 @@ impl Gate {
         match self.door.engine.admit(Some(peer.ip())) {
             Ok(permit) => self.look(stream, permit, Look::First),
             Err(error) => {
-                count(&self.door.counts.refused_limit);
+                self.door.counts.refused.count(why_of(&error));
                 // No task for whoever is one too many: what the empty send buffer takes at once is the answer.
                 let answer = Refusal::new(status_of(&error), error.to_string()).to_bytes();
                 stream.write_all(&answer).ok();
@@ -171,14 +172,19 @@ impl Gate {
                 self.runtime.spawn(async move { join(&door, *adoption, permit).await });
             }
             Err(NotJoined::Refused(error, stream)) => {
-                count(&self.door.counts.refused_handshake);
+                let refusal = refusal_of(&error);
+                self.door.counts.refused(&refusal);
                 if let Some(mut stream) = stream {
                     // The head was read whole, so nothing unread resets the stream and takes the answer with it.
-                    stream.write_all(&refusal_of(&error).to_bytes()).ok();
+                    stream.write_all(&refusal.to_bytes()).ok();
                 }
             }
         }
     }
+}
+
+fn why_of(error: &AdmissionError) -> Why {
+    if matches!(error, AdmissionError::ConnectionsPerAddress { .. }) { Why::Address } else { Why::Connections }
 }
 
 fn status_of(error: &AdmissionError) -> u16 {

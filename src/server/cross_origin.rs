@@ -25,7 +25,9 @@ impl Page {
         }
         let shown = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()));
         if !door.config.allowed_origins.allows(shown.as_deref(), host(request).as_deref()) {
-            return Err(Refusal::new(403, "this Origin may not connect: allowed_origins does not list it"));
+            let refusal = Refusal::page(shown.as_deref().unwrap_or_default(), "connect");
+            door.counts.refused(&refusal);
+            return Err(refusal);
         }
         Ok(Self(origin.cloned()))
     }

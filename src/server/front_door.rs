@@ -18,6 +18,7 @@ use super::handshake::{Accepted, Head, HeadLimits, Refusal, Terms, judge};
 use super::http;
 use super::idempotency::Idempotency;
 use super::long_poll::Polls;
+use super::refused::{Refused, Why};
 
 /// Bytes that a request's head usually needs.
 const HEAD_BYTES_USUAL: usize = 1_024;
@@ -33,14 +34,18 @@ const REFUSAL_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct DoorCounts {
     /// Sockets accepted.
     pub(crate) accepted: AtomicU64,
-    /// Sockets refused before their request was read: a limit of connections.
-    pub(crate) refused_limit: AtomicU64,
-    /// Handshakes refused.
-    pub(crate) refused_handshake: AtomicU64,
-    /// Sockets whose first request did not come in time.
-    pub(crate) timed_out: AtomicU64,
-    /// Times that the process had no file left for an accept.
-    pub(crate) out_of_files: AtomicU64,
+    /// Sockets and handshakes refused.
+    pub(crate) refused: Refused,
+}
+
+impl DoorCounts {
+    /// Counts a handshake that is answered with a refusal.
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        match refusal.why {
+            Why::Origin => self.refused.count_page(&refusal.reason),
+            why => self.refused.count(why),
+        }
+    }
 }
 
 /// What everything behind the front door needs.
@@ -109,7 +114,7 @@ pub(crate) async fn first_request(
     let Ok(mut stream) = TcpStream::from_std(stream) else { return };
     let timeout = door.config.handshake.timeout;
     let Ok(read) = tokio::time::timeout(timeout, read_head(&stream, read, &door, reach)).await else {
-        count(&door.counts.timed_out);
+        door.counts.refused.count(Why::Timeout);
         // It has had its time: none is left to wait until it has read the answer.
         let answer = Refusal::new(408, "no request in time, see handshake.timeout").to_bytes();
         stream.try_write(&answer).ok();
@@ -125,7 +130,7 @@ pub(crate) async fn first_request(
             join(&door, Adoption { stream, unread: bytes, greeting: answer, deflate, purpose }, permit).await;
         }
         Head::Refused(refusal) => {
-            count(&door.counts.refused_handshake);
+            door.counts.refused(&refusal);
             refuse(stream, &refusal, permit).await;
         }
         Head::Partial => {
@@ -143,7 +148,7 @@ pub(crate) async fn join(door: &Door, adoption: Adoption, permit: Permit) {
         let Err((error, stream)) = door.engine.join(adoption, permit).await else { return };
         (refusal_of(&error), stream)
     };
-    count(&door.counts.refused_handshake);
+    door.counts.refused(&refusal);
     if let Some(stream) = stream
         && let Ok(mut stream) = TcpStream::from_std(stream)
     {
@@ -156,8 +161,12 @@ const RESTARTING: &str = "the server is restarting";
 
 /// What a client that cannot become a member is told.
 pub(crate) fn refusal_of(error: &JoinError) -> Refusal {
-    let status = if matches!(error, JoinError::Rooms(_) | JoinError::Ended) { 503 } else { 500 };
-    Refusal::new(status, error.to_string())
+    let (status, why) = match error {
+        JoinError::Rooms(_) => (503, Why::Rooms),
+        JoinError::Ended => (503, Why::Handshake),
+        _ => (500, Why::Handshake),
+    };
+    Refusal { why, ..Refusal::new(status, error.to_string()) }
 }
 
 /// Reads until the head can be judged, behind the `bytes` that were read before. An error: the stream ended first.

@@ -17,6 +17,7 @@ use shardcast::protocol::v1;
 
 use super::front_door::Reach;
 use super::query;
+use super::refused::Why;
 use crate::server::config::AllowedOrigins;
 
 /// What a path of raw rooms begins with.
@@ -53,11 +54,19 @@ pub(crate) struct Accepted {
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) reason: Cow<'static, str>,
+    /// What it counts as.
+    pub(crate) why: Why,
 }
 
 impl Refusal {
     pub(crate) fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, reason: reason.into() }
+        Self { status, reason: reason.into(), why: Why::Handshake }
+    }
+
+    /// A page that may not do that.
+    pub(crate) fn page(origin: &str, what: &str) -> Self {
+        let reason = format!("Origin {origin} may not {what}: allowed_origins does not list it");
+        Self { why: Why::Origin, ..Self::new(403, reason) }
     }
 
     /// The whole answer; the connection ends with it.
@@ -178,8 +187,9 @@ fn accept(
     if BASE64.decode(key).map_or(true, |nonce| nonce.len() != 16) {
         return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64"));
     }
-    if !terms.origins.allows(fields.only("Origin")?, Some(host)) {
-        return Err(Refusal::new(403, "this Origin may not connect: allowed_origins does not list it"));
+    let origin = fields.only("Origin")?;
+    if !terms.origins.allows(origin, Some(host)) {
+        return Err(Refusal::page(origin.unwrap_or_default(), "connect"));
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (purpose, protocol) = match path.strip_prefix(WS_PREFIX) {

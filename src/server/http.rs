@@ -205,7 +205,9 @@ pub(super) fn from_own_page(request: &Request<Incoming>, door: &Door) -> Result<
     if door.config.allowed_origins.allows(origin.as_deref(), host.as_deref()) {
         return Ok(());
     }
-    Err(Refusal::new(403, "this Origin may not publish: allowed_origins does not list it"))
+    let refusal = Refusal::page(origin.as_deref().unwrap_or_default(), "publish");
+    door.counts.refused(&refusal);
+    Err(refusal)
 }
 
 /// Whether who shows this key may publish; the reason if not.

@@ -50,13 +50,8 @@ fn front_door(out: &mut Text, door: &Door) {
     out.head("accepted_total", "counter", "Sockets accepted.");
     out.line("accepted_total", "", counts.accepted.load(Ordering::Relaxed));
     out.head("refused_total", "counter", "Sockets and handshakes refused, by reason.");
-    for (reason, counter) in [
-        ("limit", &counts.refused_limit),
-        ("handshake", &counts.refused_handshake),
-        ("timeout", &counts.timed_out),
-        ("out_of_files", &counts.out_of_files),
-    ] {
-        out.line("refused_total", &format!("reason=\"{reason}\""), counter.load(Ordering::Relaxed));
+    for (reason, count) in counts.refused.counts() {
+        out.line("refused_total", &format!("reason=\"{reason}\""), count);
     }
 }
 
@@ -65,13 +60,23 @@ fn counters(out: &mut Text, snapshots: &[&Snapshot]) {
     for counter in Counter::ALL {
         if counter.name() != last_name {
             last_name = counter.name();
-            out.head(last_name, "counter", counter.help());
+            out.head(last_name, "counter", family_help(*counter));
         }
         for snapshot in snapshots {
             let comma = if counter.labels().is_empty() { "" } else { "," };
             let labels = format!("shard=\"{}\"{comma}{}", snapshot.shard, counter.labels());
             out.line(last_name, &labels, snapshot.counts.get(*counter));
         }
+    }
+}
+
+/// What a family of counters counts: those that differ in a label only are one.
+fn family_help(first: Counter) -> &'static str {
+    match first.name() {
+        "dropped_total" => "What a connection did not get (publications, pongs, answers), by reason.",
+        "disconnects_total" => "Connections that ended, by reason.",
+        "resumes_total" => "Members that wanted to resume, by outcome.",
+        _ => first.help(),
     }
 }
 

@@ -17,6 +17,7 @@ mod machine;
 mod metrics;
 mod page;
 mod query;
+mod refused;
 mod serve;
 mod spare_file;
 mod streams;

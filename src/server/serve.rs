@@ -1,7 +1,7 @@
 //! Runs the server until it is told to stop: `serve` as a story.
 
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::accept::Gate;
 use super::config::Config;
-use super::front_door::Door;
+use super::front_door::{Door, Reach};
 use super::machine::{self, BACKLOG, Machine};
 
 /// The drain did not get every connection closed in order.
@@ -187,6 +187,27 @@ fn open(gate: Gate, shards_to_avoid: usize) -> io::Result<()> {
     std::thread::Builder::new().name("door".to_owned()).spawn(run).map(drop)
 }
 
+/// An address that this machine's own clients reach a listener by.
+fn shown(listener: SocketAddr) -> SocketAddr {
+    let mut shown = listener;
+    if listener.ip().is_unspecified() {
+        shown.set_ip(if listener.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    shown
+}
+
+/// Where to publish over HTTP: a loopback listener is open to everybody on this machine.
+fn how_to_publish(listeners: &[(TcpListener, SocketAddr)], config: &Config) -> String {
+    let addresses = || listeners.iter().map(|(_, address)| *address);
+    if let Some(address) = addresses().find(|address| Reach::of(*address) == Reach::Loopback) {
+        return format!("curl -d hello http://{address}/rooms/lobby");
+    }
+    match addresses().next().filter(|_| config.api_key.is_some()).map(shown) {
+        Some(address) => format!("curl -H \"X-API-Key: $KEY\" -d hello http://{address}/rooms/lobby"),
+        None => "not over HTTP before api_key is set (members of a room may; anybody may read /metrics)".to_owned(),
+    }
+}
+
 /// Says where to go and what was found, to standard output.
 fn announce(
     listeners: &[(TcpListener, SocketAddr)],
@@ -196,11 +217,11 @@ fn announce(
 ) -> anyhow::Result<()> {
     let mut text = format!("shardcast {}\n", env!("CARGO_PKG_VERSION"));
     for (_, address) in listeners {
-        text += &format!("  open         http://{address}/   (rooms: ws://{address}/ws/ROOM)\n");
+        let (shown, all) = (shown(*address), address.ip().is_unspecified());
+        let all = if all { "; also at every other address of this machine" } else { "" };
+        text += &format!("  open         http://{shown}/   (rooms: ws://{shown}/ws/ROOM{all})\n");
     }
-    if let Some((_, address)) = listeners.first() {
-        text += &format!("  publish      curl -d hello http://{address}/rooms/lobby\n");
-    }
+    text += &format!("  publish      {}\n", how_to_publish(listeners, config));
     text += &format!("  shards       {}\n", engine.totals().shards);
     for line in machine.lines() {
         text += &format!("  {line}\n");

@@ -91,9 +91,7 @@ impl<S: Socket> Shard<S> {
             match decoded {
                 Ok(taken) => consumed += taken,
                 Err(error) => {
-                    let close =
-                        Close { code: error.close_code(), reason: error.to_string(), counter: Counter::ClosedProtocol };
-                    self.close(number, &close);
+                    self.close(number, &error.into());
                     return input.len();
                 }
             }

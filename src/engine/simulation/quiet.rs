@@ -200,6 +200,8 @@ impl World {
             Counter::ClosedByClient,
             Counter::ClosedLost,
             Counter::ClosedProtocol,
+            Counter::ClosedTooLong,
+            Counter::ClosedUnfinished,
             Counter::ClosedSlow,
             Counter::ClosedSilent,
             Counter::ClosedListenOnly,

@@ -63,7 +63,17 @@ impl AllowedOrigins {
 /// us.
 fn same_host(origin: &WebOrigin, host: &str) -> bool {
     let scheme = origin.as_str().split("://").next().unwrap_or_default();
-    WebOrigin::parse(&format!("{scheme}://{host}")).is_some_and(|own| own.authority() == origin.authority())
+    WebOrigin::parse(&format!("{scheme}://{host}")).is_some_and(|own| {
+        let both = [own.authority(), origin.authority()].map(this_machine);
+        own.authority() == origin.authority() || (both[0].is_some() && both[0] == both[1])
+    })
+}
+
+/// The port of a host that is this very machine by any of its names: a page of `localhost` may well name `127.0.0.1`.
+fn this_machine(authority: &str) -> Option<Option<u16>> {
+    let (host, port) = split_port(authority)?;
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    (host == "localhost" || address.is_ok_and(|address| address.is_loopback())).then_some(port)
 }
 
 /// Splits `host[:port]`; the host may be an IPv6 address in brackets. `None`: not of that form.
@@ -127,6 +137,11 @@ mod tests {
             (Some("http://localhost:8080"), Some("localhost:8080"), true),
             (Some("http://localhost:8080"), Some("localhost:9090"), false),
             (Some("https://chat.net"), Some("chat.net:443"), true),
+            (Some("http://localhost:8080"), Some("127.0.0.1:8080"), true),
+            (Some("http://[::1]:8080"), Some("localhost:8080"), true),
+            (Some("http://localhost:3000"), Some("127.0.0.1:8080"), false),
+            (Some("http://localhost.evil.net:8080"), Some("127.0.0.1:8080"), false),
+            (Some("http://evil.net:8080"), Some("localhost:8080"), false),
         ] {
             assert_eq!(listed.allows(origin, host), expected, "{origin:?} at {host:?}");
         }

@@ -118,7 +118,7 @@ function subscribed(name, { recoverable, epoch, offset = 0, was_recovering, reco
   if (channel === undefined) return;
   channel.position = recoverable ? { epoch: epoch ?? "", offset } : undefined;
   channel.words = was_recovering
-    ? recovered ? `resumed: ${publications.length} missed came back` : "lost: what was missed cannot be replayed"
+    ? recovered ? `resumed: ${publications.length} missed came back` : "lost: what was missed is not kept (room.history_count_max)"
     : recoverable ? "live, recoverable" : "live, without history";
   for (const publication of publications) published(channel, publication);
   draw();

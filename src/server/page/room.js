@@ -132,7 +132,8 @@ export class Room {
       this.#on.note("good", `resumed behind ${at}`);
       this.#tellReplay();
     } else if (state === "lost") {
-      const words = `lost: what came behind ${before} cannot be replayed; it goes on behind ${at}`;
+      const words = `lost: what came behind ${before} cannot be replayed; it goes on behind ${at} ` +
+        "(a room keeps as much as room.history_count_max says: nothing unless it is set)";
       this.#on.note("bad", words);
       this.#on.resumed(words);
     } else if (again) {
