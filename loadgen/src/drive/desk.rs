@@ -130,6 +130,13 @@ impl Desk {
         self.part.connections.resumed += 1;
     }
 
+    /// A member that came back was told that what it missed is not there any more.
+    pub(super) fn not_resumed(&mut self, place: usize) {
+        if let Some(ledger) = &mut self.places[place].ledger {
+            ledger.came_back(Resumes::No);
+        }
+    }
+
     /// A member's connection has ended.
     pub(super) fn left(&mut self, place: usize) {
         let Place { seat, ledger } = &mut self.places[place];

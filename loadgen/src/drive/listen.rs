@@ -30,6 +30,23 @@ pub(super) struct Line<S> {
     stream: Stream<S>,
     /// The server announced that what was missed is lost.
     not_resumed: bool,
+    /// What the server refused in the last arrival.
+    refused: Vec<String>,
+}
+
+/// Who gets what arrives.
+pub(super) trait Ear {
+    /// A payload.
+    fn publication(&mut self, payload: &[u8], now: Nanos);
+
+    /// The server said only now, to a member, that it cannot resume.
+    fn not_resumed(&mut self) {}
+}
+
+impl<F: FnMut(&[u8], Nanos)> Ear for F {
+    fn publication(&mut self, payload: &[u8], now: Nanos) {
+        self(payload, now);
+    }
 }
 
 /// One arrival: for an event stream several messages, or a part of one.
@@ -44,12 +61,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     pub(super) fn over_messages(session: Session, stream: S) -> Self {
         let socket = WebSocket::after_handshake(stream, Role::Client);
         let stream = Stream::Messages(Box::new(FragmentCollector::new(socket)));
-        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false }
+        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false, refused: Vec::new() }
     }
 
     /// An event stream behind the head of its answer.
     pub(super) fn over_body(session: Session, body: Incoming) -> Self {
-        Self { session: Arc::new(Mutex::new(session)), stream: Stream::Body(body), not_resumed: false }
+        let stream = Stream::Body(body);
+        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false, refused: Vec::new() }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -62,13 +80,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     /// Speaks until the server has made this connection a member. Publications that come before count as well.
-    pub(super) async fn join(&mut self, publication: &mut impl FnMut(&[u8], Nanos)) -> Result<(), End> {
+    pub(super) async fn join(&mut self, ear: &mut impl Ear) -> Result<(), End> {
         let opening = self.session().opening();
         for outgoing in opening {
             self.send(outgoing).await?;
         }
         while !self.is_joined() {
-            self.next(publication).await?;
+            self.next(ear).await?;
         }
         Ok(())
     }
@@ -78,12 +96,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.not_resumed
     }
 
+    /// What the server refused in the last arrival: its words.
+    pub(super) fn refused(&self) -> &[String] {
+        &self.refused
+    }
+
     fn is_joined(&self) -> bool {
         self.session().is_joined()
     }
 
-    /// Takes the next arrival; `publication` gets each payload in it. How many bytes it was.
-    pub(super) async fn next(&mut self, publication: &mut impl FnMut(&[u8], Nanos)) -> Result<usize, End> {
+    /// Takes the next arrival; `ear` gets each payload in it. How many bytes it was.
+    pub(super) async fn next(&mut self, ear: &mut impl Ear) -> Result<usize, End> {
+        self.refused.clear();
         let arrival = self.arrival().await?;
         let now = Nanos::now();
         let (kind, bytes) = match &arrival {
@@ -91,20 +115,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             Arrival::Text(bytes) => (Kind::Text, &bytes[..]),
             Arrival::Nothing => return Ok(0),
         };
-        let (mut answers, mut refused, mut not_resumed) = (Vec::new(), None, false);
+        let (mut answers, mut refused, mut not_resumed) = (Vec::new(), std::mem::take(&mut self.refused), false);
         let received = self.session().receive(kind, bytes, &mut |event| match event {
-            Event::Publication(payload) => publication(payload, now),
+            Event::Publication(payload) => ear.publication(payload, now),
             Event::Answer(outgoing) => answers.push(outgoing),
-            Event::Refused(why) => refused = Some(why),
-            Event::NotResumed => not_resumed = true,
+            Event::Refused(why) => refused.push(why),
+            Event::NotResumed => {
+                not_resumed = true;
+                ear.not_resumed();
+            }
             Event::Joined => {}
         });
         self.not_resumed |= not_resumed;
+        self.refused = refused;
         received.map_err(|error| error.to_string())?;
         for answer in answers {
             self.send(answer).await?;
         }
-        refused.map_or(Ok(bytes.len()), |why| Err(format!("refused: {why}")))
+        self.refused.first().map_or(Ok(bytes.len()), |why| Err(format!("refused: {why}")))
     }
 
     async fn arrival(&mut self) -> Result<Arrival, End> {

@@ -339,7 +339,7 @@ pub const FIELDS: &[Field] = &[
     field("limits.run_time_max", "run-time-max", "TIME", Kind::Duration, "Ends the run however it stands."),
 ];
 
-const ADAPTERS: &[&str] = &["raw", "sse", "centrifuge", "pusher", "nats", "template"];
+const ADAPTERS: &[&str] = &["raw", "shardcast", "sse", "centrifuge", "pusher", "nats", "template"];
 const PHASE_KINDS: &[&str] = &["warm-up", "measured", "cool-down"];
 
 /// By path.

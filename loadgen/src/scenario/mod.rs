@@ -82,6 +82,8 @@ pub enum AdapterKind {
     /// The URL names the room; each message is a publication.
     #[default]
     Raw,
+    /// The same with the subprotocol `shardcast.v1`: who comes back says where it was.
+    Shardcast,
     /// Server-sent events (`EventSource`); publishing over HTTP.
     Sse,
     /// The centrifuge JSON protocol.
