@@ -174,10 +174,10 @@ impl Desk {
         *self.part.connections.lost.entry(kind).or_default() += 1;
     }
 
-    /// A publisher got a copy of something.
-    pub(super) fn copied(&mut self, now: Nanos) {
+    /// Somebody got something that is not audited.
+    pub(super) fn unaudited(&mut self, now: Nanos) {
         if let Some(span) = self.span_of_now(now) {
-            self.part.phases[span].copies += 1;
+            self.part.phases[span].unaudited += 1;
         }
     }
 

@@ -1,15 +1,15 @@
 //! A connection from its handshake on: becoming a member, then everything that arrives.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role, WebSocket, WebSocketError};
+use fastwebsockets::Payload;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connect::{kind_of, kind_of_http};
+use super::connect::kind_of_http;
+use super::messages::{Message, Messages};
 use crate::adapter::{Event, Kind, Outgoing, Position, Session};
 use crate::clock::Nanos;
 
@@ -19,7 +19,7 @@ pub(super) type End = String;
 /// What carries a session's messages.
 pub(super) enum Stream<S> {
     /// WebSocket messages.
-    Messages(Box<FragmentCollector<S>>),
+    Messages(Box<Messages<S>>),
     /// The body of an answer.
     Body(Incoming),
 }
@@ -52,15 +52,14 @@ impl<F: FnMut(&[u8], Nanos)> Ear for F {
 /// One arrival: for an event stream several messages, or a part of one.
 enum Arrival {
     Message(Kind, Bytes),
-    Text(Vec<u8>),
+    Collected(Kind, Vec<u8>),
     Nothing,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// A WebSocket connection behind its handshake.
     pub(super) fn over_messages(session: Session, stream: S) -> Self {
-        let socket = WebSocket::after_handshake(stream, Role::Client);
-        let stream = Stream::Messages(Box::new(FragmentCollector::new(socket)));
+        let stream = Stream::Messages(Box::new(Messages::new(stream)));
         Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false, refused: Vec::new() }
     }
 
@@ -112,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let now = Nanos::now();
         let (kind, bytes) = match &arrival {
             Arrival::Message(kind, bytes) => (*kind, &bytes[..]),
-            Arrival::Text(bytes) => (Kind::Text, &bytes[..]),
+            Arrival::Collected(kind, bytes) => (*kind, &bytes[..]),
             Arrival::Nothing => return Ok(0),
         };
         let (mut answers, mut refused, mut not_resumed) = (Vec::new(), std::mem::take(&mut self.refused), false);
@@ -137,15 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     async fn arrival(&mut self) -> Result<Arrival, End> {
         match &mut self.stream {
-            Stream::Messages(socket) => {
-                let frame = socket.read_frame().await.map_err(|error| kind_of_websocket(&error))?;
-                match frame.opcode {
-                    OpCode::Text => Ok(Arrival::message(Kind::Text, frame.payload)),
-                    OpCode::Binary => Ok(Arrival::message(Kind::Binary, frame.payload)),
-                    OpCode::Close => Err(close_of(&frame.payload)),
-                    OpCode::Ping | OpCode::Pong | OpCode::Continuation => Ok(Arrival::Nothing),
-                }
-            }
+            Stream::Messages(messages) => Ok(match messages.next().await? {
+                Message::Whole(kind, payload) => Arrival::message(kind, payload),
+                Message::Collected(kind, bytes) => Arrival::Collected(kind, bytes),
+                Message::Nothing => Arrival::Nothing,
+            }),
             Stream::Body(body) => match body.frame().await {
                 Some(Ok(frame)) => {
                     let data = frame.into_data().ok();
@@ -158,10 +153,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     async fn send(&mut self, outgoing: Outgoing) -> Result<(), End> {
-        let Stream::Messages(socket) = &mut self.stream else { return Ok(()) };
-        let opcode = if outgoing.kind == Kind::Text { OpCode::Text } else { OpCode::Binary };
-        let frame = Frame::new(true, opcode, None, Payload::Owned(outgoing.bytes));
-        socket.write_frame(frame).await.map_err(|error| kind_of_websocket(&error))
+        match &mut self.stream {
+            Stream::Messages(messages) => messages.send(outgoing).await,
+            Stream::Body(_) => Ok(()),
+        }
     }
 }
 
@@ -169,24 +164,9 @@ impl Arrival {
     fn message(kind: Kind, payload: Payload<'_>) -> Self {
         match payload {
             Payload::Bytes(bytes) => Self::Message(kind, bytes.freeze()),
-            Payload::Owned(bytes) => Self::Text(bytes),
-            Payload::Borrowed(bytes) => Self::Text(bytes.to_vec()),
-            Payload::BorrowedMut(bytes) => Self::Text(bytes.to_vec()),
+            Payload::Owned(bytes) => Self::Collected(kind, bytes),
+            Payload::Borrowed(bytes) => Self::Collected(kind, bytes.to_vec()),
+            Payload::BorrowedMut(bytes) => Self::Collected(kind, bytes.to_vec()),
         }
-    }
-}
-
-/// `close 3008`, from the close frame's payload.
-fn close_of(payload: &[u8]) -> End {
-    payload.first_chunk().map_or_else(|| "close".to_owned(), |code| format!("close {}", u16::from_be_bytes(*code)))
-}
-
-fn kind_of_websocket(error: &WebSocketError) -> End {
-    match error {
-        WebSocketError::IoError(error) => kind_of(error),
-        WebSocketError::UnexpectedEOF | WebSocketError::ConnectionClosed => {
-            kind_of(&io::Error::from(io::ErrorKind::UnexpectedEof))
-        }
-        other => format!("protocol: {other}"),
     }
 }

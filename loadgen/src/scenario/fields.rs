@@ -213,6 +213,13 @@ pub const FIELDS: &[Field] = &[
         "Local addresses, in turn: each has about 28,000 ports. Loopback targets get 127.0.0.x by themselves.",
     ),
     field(
+        "subscribers.acks",
+        "subscribers-acks",
+        "WHEN",
+        Kind::Choice(&["prompt", "delayed"]),
+        "When what was read is acknowledged (Linux).",
+    ),
+    field(
         "subscribers.connected_min",
         "subscribers-connected-min",
         "SHARE",

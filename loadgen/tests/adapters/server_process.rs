@@ -32,6 +32,12 @@ impl ServerProcess {
     }
 }
 
+impl ServerProcess {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
 impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.0.kill().unwrap();

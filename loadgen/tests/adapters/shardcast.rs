@@ -23,7 +23,7 @@ const CENTRIFUGE: &[&str] = &["--adapter", "centrifuge", "--url", "ws://ADDRESS/
 const POSTING: &[&str] = &["--publish", "http", "--publish-url", "http://ADDRESS/rooms/{room}"];
 
 /// A run with the flags of `parts` in these rooms: its exit code and what it prints.
-async fn run(address: SocketAddr, rooms: &str, parts: &'static [&'static [&'static str]]) -> (i32, Run) {
+async fn run(address: SocketAddr, rooms: &str, parts: &[&[&str]]) -> (i32, Run) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.args(["run", "--format", "json", "--quiet", "--rooms", "2", "--publishers", "2", "--subscribers", "12"]);
     command.args(["--room-name", rooms, "--rate", "300", "--phase", "measured:1s"]);
@@ -70,6 +70,7 @@ async fn every_delivery_comes_once_and_in_order() {
         &[RAW],
         &[RAW, &["--payload-format", "binary"]],
         &[RAW, POSTING],
+        &[RAW, &["--subscribers-acks", "delayed"]],
         &[SHARDCAST],
         &[EVENT_STREAM, POSTING],
         &[CENTRIFUGE],
@@ -109,6 +110,20 @@ async fn what_a_raw_member_missed_while_it_was_away_is_told() {
     assert_eq!(expected + missed_while_away, whole().expected);
     assert_eq!((exit, run.audit), (0, Audit { expected, received: expected, missed_while_away, ..Audit::default() }));
     assert_eq!(received, expected);
+}
+
+/// What the server's CPU is divided by are all deliveries that it made, not only those that are audited.
+#[tokio::test]
+async fn deliveries_to_slow_members_are_the_servers_work_too() {
+    let server = ShardcastServer::start();
+    let pid = server.process.pid().to_string();
+    let flags = ["--slow", "6", "--slow-bytes-per-second", "10000000", "--server-pid", &pid];
+    let (exit, run) = run(server.address, "load-{n}", &[RAW, &flags]).await;
+    assert_eq!((exit, run.audit.received), (0, whole().received / 2), "{:?}", run.validity);
+    let used = run.server.unwrap();
+    let divisor = used.cpu_seconds * 1e9 / used.cpu_ns_per_delivery;
+    // Half of the members are slow, and each publisher gets its own messages. A few come after the phase's end.
+    assert!((1_500.0..=2_100.1).contains(&divisor), "{divisor}: {used:?}");
 }
 
 #[tokio::test]

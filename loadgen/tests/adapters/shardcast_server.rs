@@ -13,7 +13,7 @@ const SETTINGS: &str = "[room]\nhistory_count_max = 10000\n\n[[rooms]]\npattern 
 /// A running server, on a free port.
 pub(crate) struct ShardcastServer {
     pub(crate) address: SocketAddr,
-    _process: ServerProcess,
+    pub(crate) process: ServerProcess,
     _directory: tempfile::TempDir,
 }
 
@@ -25,7 +25,7 @@ impl ShardcastServer {
         let mut command = Command::new(program());
         command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--config"]).arg(&file);
         let (process, address) = ServerProcess::start_announcing(&mut command, address_in);
-        Self { address, _process: process, _directory: directory }
+        Self { address, process, _directory: directory }
     }
 }
 
