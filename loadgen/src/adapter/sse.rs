@@ -1,8 +1,8 @@
 //! Adapter `sse`: server-sent events, as the HTML standard defines `text/event-stream`. Any chunking of the body.
 //!
-//! An event that has data is a publication; lines of data are joined by LF. One that has a name and no loadgen's payload
-//! is the server's own word: `lost` says that it cannot resume, others say nothing. Member is who got the answer's head
-//! (status 200), which the caller checks.
+//! An event that has data is a publication; lines of data are joined by LF. One that has a name and no loadgen's
+//! payload is the server's own word: `lost` says that it cannot resume, others say nothing. Member is who got the
+//! answer's head (status 200), which the caller checks.
 
 use hyper::http::HeaderValue;
 

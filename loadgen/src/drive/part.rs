@@ -20,8 +20,8 @@ pub struct PhasePart {
     pub arrived: u64,
     /// Payload bytes of these.
     pub arrived_bytes: u64,
-    /// Deliveries that are not audited, within it: copies that publishers got, and what slow members read. The server made
-    /// them too.
+    /// Deliveries that are not audited, within it: copies that publishers got, and what slow members read. The server
+    /// made them too.
     pub unaudited: u64,
     /// Deliveries owed that never came, of messages that were due in it.
     pub lost: u64,

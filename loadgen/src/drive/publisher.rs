@@ -73,8 +73,8 @@ pub(super) async fn open(
     Ok(Voice::Connection { outlet, session })
 }
 
-/// Takes whatever comes (where publishers are members, a copy of every message), so that the server does not find it slow.
-/// Each refusal counts.
+/// Takes whatever comes (where publishers are members, a copy of every message), so that the server does not find it
+/// slow. Each refusal counts.
 async fn read(mut line: Line<PublisherWire>, audience: Arc<Audience>, book: Arc<Mutex<SentBook>>) {
     let mut copy = |_: &[u8], now: Nanos| audience.desk.lock().expect("nobody panics while holding it").unaudited(now);
     loop {

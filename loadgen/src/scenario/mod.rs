@@ -160,8 +160,8 @@ pub enum Acks {
     /// As it likes: each short message that is read at once by itself.
     #[default]
     Prompt,
-    /// Several together, or after 40 ms, as far as it lets itself be asked. Over loopback the acknowledgements' way through
-    /// the server's sockets is work of the generator's core: this saves about a seventh of it.
+    /// Several together, or after 40 ms, as far as it lets itself be asked. Over loopback the acknowledgements' way
+    /// through the server's sockets is work of the generator's core: this saves about a seventh of it.
     Delayed,
 }
 
