@@ -91,7 +91,11 @@ pub(crate) const STEPS: &[Step] = &[
         summary: "the load generator finds nothing wrong with the shipped binary",
         run: || load().into(),
     },
-    Step { name: "dialects", summary: "the load generator speaks to NATS and to nginx with nchan", run: dialects },
+    Step {
+        name: "dialects",
+        summary: "the load generator speaks to NATS, to nginx with nchan and to shardcast",
+        run: dialects,
+    },
     Step { name: "fuzz", summary: "a minute of fuzzing for every decoder", run: fuzz::step },
     Step { name: "browser", summary: "pages in Chromium see each other's messages and resume", run: browser },
     Step { name: "examples", summary: "the programs under examples/ resume after a cut", run: examples },

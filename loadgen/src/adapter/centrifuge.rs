@@ -1,7 +1,8 @@
 //! Adapter `centrifuge`: the centrifuge protocol in JSON, as centrifugo and centrifuge speak it. The room is a channel.
 //!
 //! A frame holds one or more JSON objects, one per line. Without a token: the server must take anonymous connections.
-//! Payloads that are JSON objects travel as such, text as a JSON string.
+//! Payloads that are JSON objects travel as such, text as a JSON string. Publishers subscribe as well: many servers let
+//! only subscribers publish.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -108,19 +109,17 @@ impl State {
 
     pub(super) fn opening(&self, room: &str) -> Vec<Outgoing> {
         let mut bytes = br#"{"id":1,"connect":{"name":"loadgen"}}"#.to_vec();
-        if self.role != Role::Publisher {
-            bytes.extend_from_slice(b"\n{\"id\":2,\"subscribe\":{\"channel\":");
-            json::push_string(&mut bytes, room.as_bytes());
-            if self.role == Role::Returning {
-                bytes.extend_from_slice(br#","positioned":true,"recoverable":true"#);
-            }
-            if let Some((epoch, offset)) = &self.position {
-                bytes.extend_from_slice(br#","recover":true,"epoch":"#);
-                json::push_string(&mut bytes, epoch.as_bytes());
-                write!(bytes, ",\"offset\":{offset}").expect("a Vec takes everything");
-            }
-            bytes.extend_from_slice(b"}}");
+        bytes.extend_from_slice(b"\n{\"id\":2,\"subscribe\":{\"channel\":");
+        json::push_string(&mut bytes, room.as_bytes());
+        if self.role == Role::Returning {
+            bytes.extend_from_slice(br#","positioned":true,"recoverable":true"#);
         }
+        if let Some((epoch, offset)) = &self.position {
+            bytes.extend_from_slice(br#","recover":true,"epoch":"#);
+            json::push_string(&mut bytes, epoch.as_bytes());
+            write!(bytes, ",\"offset\":{offset}").expect("a Vec takes everything");
+        }
+        bytes.extend_from_slice(b"}}");
         vec![Outgoing::text(bytes)]
     }
 
@@ -162,6 +161,8 @@ impl State {
             self.pushed(push, events);
         } else if let Some(Refusal { code, message }) = reply.error {
             let what = match reply.id {
+                // It may be allowed to publish all the same; if not, that is refused with words of its own.
+                SUBSCRIBE_ID if self.role == Role::Publisher => return self.join(events),
                 CONNECT_ID => "connect",
                 SUBSCRIBE_ID => "subscribe",
                 _ => "publish",
@@ -169,9 +170,6 @@ impl State {
             events(Event::Refused(format!("{what}: {code} {message}")));
         } else if let Some(connected) = reply.connect {
             self.answers_pings = connected.pong;
-            if self.role == Role::Publisher {
-                self.join(events);
-            }
         } else if let Some(subscribed) = reply.subscribe {
             self.subscribed(subscribed, events);
         } else if reply.id == 0 && self.answers_pings {
@@ -279,10 +277,20 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_joins_by_connecting() {
+    fn a_publisher_subscribes_first_if_it_may() {
+        for answer in [r#"{"id":2,"subscribe":{}}"#, r#"{"id":2,"error":{"code":103,"message":"permission denied"}}"#] {
+            let mut state = State::new(Role::Publisher, None);
+            assert_eq!(opening(&state), opening(&State::new(Role::Subscriber, None)));
+            assert_eq!(seen(&mut state, r#"{"id":1,"connect":{"client":"c"}}"#), [""; 0]);
+            assert!(!state.is_joined());
+            assert_eq!(seen(&mut state, answer), ["Joined"], "{answer}");
+            assert!(state.is_joined());
+        }
+    }
+
+    #[test]
+    fn a_publication_and_its_refusal() {
         let mut state = State::new(Role::Publisher, None);
-        assert_eq!(opening(&state), r#"{"id":1,"connect":{"name":"loadgen"}}"#);
-        assert_eq!(seen(&mut state, r#"{"id":1,"connect":{"client":"c"}}"#), ["Joined"]);
         let mut out = Vec::new();
         assert_eq!(state.publication("a\"b", Format::Json, br#"{"x":1}"#, &mut out), Kind::Text);
         assert_eq!(out, br#"{"id":3,"publish":{"channel":"a\"b","data":{"x":1}}}"#);

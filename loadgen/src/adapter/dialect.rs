@@ -4,7 +4,7 @@ use super::http_publish::HttpPublish;
 use super::target::{self, TargetError};
 use super::template::Templates;
 use super::url::UrlTemplate;
-use super::{Request, Role, Transport, nats, pusher};
+use super::{Request, Role, Transport, nats, pusher, shardcast};
 use crate::scenario::{AdapterKind, Format, PublishVia, Target};
 
 /// What all connections to a target share.
@@ -22,6 +22,7 @@ pub struct Dialect {
 #[derive(Clone, Debug)]
 pub(super) enum Language {
     Raw,
+    Shardcast,
     Sse,
     Centrifuge,
     Pusher(pusher::Settings),
@@ -40,6 +41,7 @@ impl Dialect {
         }
         let language = match target.adapter {
             AdapterKind::Raw => Language::Raw,
+            AdapterKind::Shardcast => Language::Shardcast,
             AdapterKind::Sse => Language::Sse,
             AdapterKind::Centrifuge => Language::Centrifuge,
             AdapterKind::Pusher => Language::Pusher(pusher::Settings::new(target)),
@@ -76,7 +78,7 @@ impl Dialect {
     /// Binary payloads over a dialect of text.
     pub fn check_format(&self, format: Format) -> Result<(), TargetError> {
         match (&self.language, format) {
-            (Language::Raw | Language::Nats, _) | (_, Format::Text | Format::Json) => Ok(()),
+            (Language::Raw | Language::Shardcast | Language::Nats, _) | (_, Format::Text | Format::Json) => Ok(()),
             (_, Format::Binary) => {
                 let reason = "target.adapter carries text only".to_owned();
                 Err(TargetError::Value { field: "payload.format", value: "binary".to_owned(), reason })
@@ -90,7 +92,7 @@ impl Dialect {
     /// What is wrong with the name.
     pub fn check_room(&self, room: &str) -> Result<(), TargetError> {
         let reason = match &self.language {
-            Language::Raw | Language::Sse | Language::Template(_) | Language::Centrifuge => {
+            Language::Raw | Language::Shardcast | Language::Sse | Language::Template(_) | Language::Centrifuge => {
                 room.is_empty().then(|| "a room has a name".to_owned())
             }
             Language::Nats => nats::subject_problem(room).map(str::to_owned),
@@ -115,14 +117,14 @@ impl Dialect {
     /// keeps them shows only in [`super::Session::position`].
     #[must_use]
     pub const fn resumes(&self) -> bool {
-        matches!(self.language, Language::Sse | Language::Centrifuge)
+        matches!(self.language, Language::Shardcast | Language::Sse | Language::Centrifuge)
     }
 
     /// Whether the server can tell rooms apart; if not, everybody is in one room, whatever `rooms.count` says.
     #[must_use]
     pub fn names_rooms(&self) -> bool {
         match &self.language {
-            Language::Raw | Language::Sse => self.url.names_rooms(),
+            Language::Raw | Language::Shardcast | Language::Sse => self.url.names_rooms(),
             Language::Template(templates) => self.url.names_rooms() || templates.names_rooms(),
             Language::Centrifuge | Language::Pusher(_) | Language::Nats => true,
         }
@@ -140,6 +142,8 @@ impl Dialect {
             (Role::Publisher, Some(publish_url)) if self.publish == PublishVia::Connection => publish_url,
             _ => &self.url,
         };
-        Request { url: url.of_room(room), headers: self.headers.clone(), subprotocol: self.subprotocol.clone() }
+        let own = matches!(self.language, Language::Shardcast).then(|| shardcast::SUBPROTOCOL.to_owned());
+        let subprotocol = self.subprotocol.clone().or(own);
+        Request { url: url.of_room(room), headers: self.headers.clone(), subprotocol }
     }
 }

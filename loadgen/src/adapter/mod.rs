@@ -17,6 +17,7 @@ mod json;
 mod nats;
 mod pusher;
 mod raw;
+mod shardcast;
 mod signature;
 mod sse;
 mod target;
@@ -94,7 +95,7 @@ pub enum Role {
     Subscriber,
     /// Listens, and will want to resume: asks the server to keep its position, where the dialect has to ask.
     Returning,
-    /// Publishes. Joins the room only if the dialect cannot publish otherwise.
+    /// Publishes. Joins the room only where publishing may need it.
     Publisher,
 }
 
@@ -178,6 +179,7 @@ pub struct Session {
 #[derive(Debug)]
 enum State {
     Raw,
+    Shardcast(Box<shardcast::State>),
     Sse(Box<sse::State>),
     Centrifuge(Box<centrifuge::State>),
     Pusher(pusher::State),
@@ -191,6 +193,7 @@ impl Session {
     pub fn new(dialect: &Arc<Dialect>, room: &str, role: Role, position: Option<Position>) -> Self {
         let state = match &dialect.language {
             Language::Raw => State::Raw,
+            Language::Shardcast => State::Shardcast(Box::new(shardcast::State::new(position))),
             Language::Sse => State::Sse(Box::new(sse::State::new(position))),
             Language::Centrifuge => State::Centrifuge(Box::new(centrifuge::State::new(role, position))),
             Language::Pusher(_) => State::Pusher(pusher::State::default()),
@@ -204,8 +207,10 @@ impl Session {
     #[must_use]
     pub fn request(&self) -> Request {
         let mut request = self.dialect.request(&self.room, self.role);
-        if let State::Sse(state) = &self.state {
-            request.headers.extend(state.headers());
+        match &self.state {
+            State::Sse(state) => request.headers.extend(state.headers()),
+            State::Shardcast(state) => request.url = state.url(request.url),
+            State::Raw | State::Centrifuge(_) | State::Pusher(_) | State::Nats(_) | State::Template(_) => {}
         }
         request
     }
@@ -214,7 +219,7 @@ impl Session {
     #[must_use]
     pub fn opening(&mut self) -> Vec<Outgoing> {
         match &mut self.state {
-            State::Raw | State::Sse(_) => Vec::new(),
+            State::Raw | State::Shardcast(_) | State::Sse(_) => Vec::new(),
             State::Centrifuge(state) => state.opening(&self.room),
             // The server speaks first, and its greeting is part of the signature.
             State::Pusher(_) => Vec::new(),
@@ -229,6 +234,7 @@ impl Session {
     pub fn is_joined(&self) -> bool {
         match &self.state {
             State::Raw | State::Sse(_) => true,
+            State::Shardcast(state) => state.is_joined(),
             State::Centrifuge(state) => state.is_joined(),
             State::Pusher(state) => state.is_joined(),
             State::Nats(state) => state.is_joined(),
@@ -252,6 +258,7 @@ impl Session {
                 events(Event::Publication(bytes));
                 Ok(())
             }
+            State::Shardcast(state) => state.receive(bytes, events),
             State::Sse(state) => state.receive(bytes, events),
             State::Centrifuge(state) => state.receive(bytes, events),
             State::Pusher(state) => match &self.dialect.language {
@@ -271,7 +278,7 @@ impl Session {
         out.clear();
         match &mut self.state {
             // Who listens to an event stream publishes over HTTP: see `Dialect::http_publish`.
-            State::Raw | State::Sse(_) => raw::publication(format, payload, out),
+            State::Raw | State::Shardcast(_) | State::Sse(_) => raw::publication(format, payload, out),
             State::Centrifuge(state) => state.publication(&self.room, format, payload, out),
             State::Pusher(_) => pusher::publication(&self.room, format, payload, out),
             State::Nats(_) => nats::publication(&self.room, payload, out),
@@ -283,6 +290,7 @@ impl Session {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         match &self.state {
+            State::Shardcast(state) => state.position(),
             State::Sse(state) => state.position(),
             State::Centrifuge(state) => state.position(),
             State::Raw | State::Pusher(_) | State::Nats(_) | State::Template(_) => None,
@@ -313,7 +321,7 @@ mod tests {
             target: Target,
         }
         let documents: Vec<&str> = TARGETS.split("[target]\n").skip(1).collect();
-        assert_eq!(documents.len(), 10);
+        assert_eq!(documents.len(), 11);
         for document in documents {
             let document: Document = toml::from_str(&format!("[target]\n{document}")).unwrap();
             let dialect = Dialect::new(&document.target).unwrap();
@@ -390,6 +398,8 @@ mod tests {
         for (target, resumes, names_rooms, carries_binary) in [
             (http(AdapterKind::Raw, "ws://h/{room}"), false, true, true),
             (http(AdapterKind::Raw, "ws://h/"), false, false, true),
+            (http(AdapterKind::Shardcast, "ws://h/{room}"), true, true, true),
+            (http(AdapterKind::Shardcast, "ws://h/"), true, false, true),
             (http(AdapterKind::Sse, "http://h/{room}"), true, true, false),
             (http(AdapterKind::Centrifuge, "ws://h/"), true, true, false),
             (http(AdapterKind::Pusher, "ws://h/app/key"), false, true, false),

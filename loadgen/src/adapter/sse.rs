@@ -1,11 +1,13 @@
 //! Adapter `sse`: server-sent events, as the HTML standard defines `text/event-stream`. Any chunking of the body.
 //!
-//! Every event that has data is a publication, whatever its type; lines of data are joined by LF. Member is who got the
+//! An event that has data is a publication; lines of data are joined by LF. One that has a name and no loadgen's
+//! payload is the server's own word: `lost` says that it cannot resume, others say nothing. Member is who got the
 //! answer's head (status 200), which the caller checks.
 
 use hyper::http::HeaderValue;
 
 use super::{DialectError, Event, Position};
+use crate::stamp::{self, Read};
 
 /// The longest line, and the most data of one event, in bytes.
 const EVENT_BYTES_MAX: usize = 16 << 20;
@@ -18,6 +20,8 @@ pub(super) struct State {
     line: Vec<u8>,
     /// The event's data so far, each line followed by LF.
     data: Vec<u8>,
+    /// The event's type, if it has one.
+    name: Vec<u8>,
     /// The id that the next dispatch makes the last one.
     id: Vec<u8>,
     last_id: Vec<u8>,
@@ -103,7 +107,12 @@ impl State {
                 self.id.clear();
                 self.id.extend_from_slice(value);
             }
-            // A comment (no name), the event's type, the time to wait before reconnecting, which the schedule decides.
+            b"event" => {
+                bounded("a name", value.len())?;
+                self.name.clear();
+                self.name.extend_from_slice(value);
+            }
+            // A comment (no name), the time to wait before reconnecting, which the schedule decides.
             _ => {}
         }
         Ok(())
@@ -112,9 +121,14 @@ impl State {
     fn event_ended(&mut self, events: &mut impl FnMut(Event<'_>)) {
         self.last_id.clone_from(&self.id);
         if let [data @ .., _] = self.data.as_slice() {
-            events(Event::Publication(data));
+            if [&b""[..], b"message"].contains(&self.name.as_slice()) || stamp::read(data) != Read::Foreign {
+                events(Event::Publication(data));
+            } else if self.name == b"lost" {
+                events(Event::NotResumed);
+            }
             self.data.clear();
         }
+        self.name.clear();
     }
 }
 
@@ -156,7 +170,10 @@ mod tests {
             ("\u{feff}data: after a mark\n\n", &["after a mark"]),
             ("\u{feff}\u{feff}data: a second mark\n\n", &[]),
             ("data: a\r\rdata: b\r\n\r\ndata: c\n\n", &["a", "b", "c"]),
-            ("event: add\ndata: 73857293\n\nretry: 10\nfoo: bar\n\n", &["73857293"]),
+            ("event: add\ndata: 73857293\n\nretry: 10\nfoo: bar\n\ndata: x\n\n", &["x"]),
+            ("event: add\nevent:message\ndata: a\n\nevent: add\n\ndata: b\n\n", &["a", "b"]),
+            ("event: live\nid: 1f:7\ndata: {}\n\n", &[]),
+            ("event: lost\nid: 1f:7\ndata: {}\n\ndata: x\n\n", &["NotResumed", "x"]),
             ("data: unfinished\n", &[]),
             ("\r\ndata: {\"push\":{}}\n\n", &["{\"push\":{}}"]),
             ("DATA: x\n data: y\n\n", &[]),
@@ -165,6 +182,17 @@ mod tests {
         for (body, expected) in cases {
             assert_eq!(publications(&mut State::default(), &[body.as_bytes()]), *expected, "{body:?}");
         }
+    }
+
+    #[test]
+    fn a_name_does_not_hide_a_payload() {
+        let mut payload = vec![b'.'; stamp::PAYLOAD_BYTES_MIN];
+        let stamped =
+            stamp::Stamp { run_id: 1, room: 0, publisher: 0, sequence: 0, due: crate::clock::Nanos::default() };
+        stamp::write(&mut payload, stamp::Place::Front, &stamped);
+        let payload = String::from_utf8(payload).unwrap();
+        let body = format!("event: said\ndata: {payload}\n\n");
+        assert_eq!(publications(&mut State::default(), &[body.as_bytes()]), [payload]);
     }
 
     #[test]

@@ -140,7 +140,10 @@ fn check_headers(target: &Target, problems: &mut Vec<TargetError>) {
         }
     }
     if let Some(subprotocol) = &target.subprotocol {
-        if target.adapter == AdapterKind::Sse {
+        if target.adapter == AdapterKind::Shardcast {
+            let because = "target.adapter = \"shardcast\" speaks shardcast.v1";
+            problems.push(TargetError::Idle { field: "target.subprotocol", because });
+        } else if target.adapter == AdapterKind::Sse {
             let because = "an event stream has no subprotocol";
             problems.push(TargetError::Idle { field: "target.subprotocol", because });
         } else if HeaderName::from_bytes(subprotocol.as_bytes()).is_err() {

@@ -92,7 +92,7 @@ fn bad_usage_says_what() {
     for (line, wanted) in [
         (&["run", "--rate", "fast"][..], "--rate <PER_SECOND>"),
         (&["run", "--rat", "5"], "'--rate'"),
-        (&["run", "--adapter", "mqtt"], "possible values: raw, sse"),
+        (&["run", "--adapter", "mqtt"], "possible values: raw, shardcast, sse"),
         (&["run", "--duration", "10"], "not a time such as 250ms"),
         (&["run", "--duration", "10s", "--phase", "measured:1s"], "cannot be used with"),
         (&["run", "--set", "publishers.rate=5"], "did you mean \"publishers.rate_per_second\"?"),

@@ -18,6 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::wire::Wire;
 use crate::adapter::{self, Transport};
 use crate::clock::Nanos;
+use crate::scenario::{Acks, Subscribers};
 
 /// Why a connection is not there, in a word or two.
 pub(super) type Failure = String;
@@ -31,6 +32,7 @@ pub(super) struct Route {
     /// Addresses of hosts, as they were found first.
     resolved: Mutex<HashMap<String, SocketAddr>>,
     sources: Vec<IpAddr>,
+    acks: Acks,
     worker: u32,
 }
 
@@ -52,8 +54,9 @@ pub(super) struct Opened {
 }
 
 impl Route {
-    pub(super) fn new(transport: Transport, sources: &[IpAddr], worker: u32) -> Self {
-        Self { transport, resolved: Mutex::default(), sources: sources.to_vec(), worker }
+    pub(super) fn new(transport: Transport, subscribers: &Subscribers, worker: u32) -> Self {
+        let Subscribers { source_addresses, acks, .. } = subscribers;
+        Self { transport, resolved: Mutex::default(), sources: source_addresses.clone(), acks: *acks, worker }
     }
 
     /// Opens the connection that `request` asks for. `number` decides the local address.
@@ -69,7 +72,7 @@ impl Route {
         let stream = self.connect(address, number, receive_buffer_bytes).await.map_err(|error| kind_of(&error))?;
         let established = Nanos::now();
         let carrier = match self.transport {
-            Transport::WebSocket => Carrier::Messages(upgrade(stream, &uri, request).await?),
+            Transport::WebSocket => Carrier::Messages(upgrade(stream, &uri, request, self.acks).await?),
             Transport::EventStream => Carrier::Body(get(stream, &uri, request).await?),
         };
         Ok(Opened { carrier, connect_ns: established.since_ns(began), established })
@@ -149,7 +152,7 @@ fn request_of(uri: &Uri, request: &adapter::Request) -> hyper::http::request::Bu
 
 /// The client's side of RFC 6455 §4.1, with hyper. The key is not compared with the answer's: that guards against
 /// caches that do not know WebSocket, and costs a hash per connection.
-async fn upgrade(stream: TcpStream, uri: &Uri, request: &adapter::Request) -> Result<Wire, Failure> {
+async fn upgrade(stream: TcpStream, uri: &Uri, request: &adapter::Request, acks: Acks) -> Result<Wire, Failure> {
     let mut builder = request_of(uri, request)
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
@@ -164,7 +167,7 @@ async fn upgrade(stream: TcpStream, uri: &Uri, request: &adapter::Request) -> Re
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(|error| kind_of_http(&error))?;
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| "not upgraded".to_owned())?;
-    Ok(Wire { stream: parts.io.into_inner(), unread: parts.read_buf })
+    Ok(Wire::new(parts.io.into_inner(), parts.read_buf, acks))
 }
 
 /// Asks for an event stream.

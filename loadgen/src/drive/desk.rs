@@ -130,6 +130,13 @@ impl Desk {
         self.part.connections.resumed += 1;
     }
 
+    /// A member that came back was told that what it missed is not there any more.
+    pub(super) fn not_resumed(&mut self, place: usize) {
+        if let Some(ledger) = &mut self.places[place].ledger {
+            ledger.came_back(Resumes::No);
+        }
+    }
+
     /// A member's connection has ended.
     pub(super) fn left(&mut self, place: usize) {
         let Place { seat, ledger } = &mut self.places[place];
@@ -167,10 +174,10 @@ impl Desk {
         *self.part.connections.lost.entry(kind).or_default() += 1;
     }
 
-    /// A publisher got a copy of something.
-    pub(super) fn copied(&mut self, now: Nanos) {
+    /// Somebody got something that is not audited.
+    pub(super) fn unaudited(&mut self, now: Nanos) {
         if let Some(span) = self.span_of_now(now) {
-            self.part.phases[span].copies += 1;
+            self.part.phases[span].unaudited += 1;
         }
     }
 

@@ -1,15 +1,15 @@
 //! A connection from its handshake on: becoming a member, then everything that arrives.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role, WebSocket, WebSocketError};
+use fastwebsockets::Payload;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connect::{kind_of, kind_of_http};
+use super::connect::kind_of_http;
+use super::messages::{Message, Messages};
 use crate::adapter::{Event, Kind, Outgoing, Position, Session};
 use crate::clock::Nanos;
 
@@ -19,7 +19,7 @@ pub(super) type End = String;
 /// What carries a session's messages.
 pub(super) enum Stream<S> {
     /// WebSocket messages.
-    Messages(Box<FragmentCollector<S>>),
+    Messages(Box<Messages<S>>),
     /// The body of an answer.
     Body(Incoming),
 }
@@ -30,26 +30,43 @@ pub(super) struct Line<S> {
     stream: Stream<S>,
     /// The server announced that what was missed is lost.
     not_resumed: bool,
+    /// What the server refused in the last arrival.
+    refused: Vec<String>,
+}
+
+/// Who gets what arrives.
+pub(super) trait Ear {
+    /// A payload.
+    fn publication(&mut self, payload: &[u8], now: Nanos);
+
+    /// The server said only now, to a member, that it cannot resume.
+    fn not_resumed(&mut self) {}
+}
+
+impl<F: FnMut(&[u8], Nanos)> Ear for F {
+    fn publication(&mut self, payload: &[u8], now: Nanos) {
+        self(payload, now);
+    }
 }
 
 /// One arrival: for an event stream several messages, or a part of one.
 enum Arrival {
     Message(Kind, Bytes),
-    Text(Vec<u8>),
+    Collected(Kind, Vec<u8>),
     Nothing,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// A WebSocket connection behind its handshake.
     pub(super) fn over_messages(session: Session, stream: S) -> Self {
-        let socket = WebSocket::after_handshake(stream, Role::Client);
-        let stream = Stream::Messages(Box::new(FragmentCollector::new(socket)));
-        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false }
+        let stream = Stream::Messages(Box::new(Messages::new(stream)));
+        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false, refused: Vec::new() }
     }
 
     /// An event stream behind the head of its answer.
     pub(super) fn over_body(session: Session, body: Incoming) -> Self {
-        Self { session: Arc::new(Mutex::new(session)), stream: Stream::Body(body), not_resumed: false }
+        let stream = Stream::Body(body);
+        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false, refused: Vec::new() }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -62,13 +79,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     /// Speaks until the server has made this connection a member. Publications that come before count as well.
-    pub(super) async fn join(&mut self, publication: &mut impl FnMut(&[u8], Nanos)) -> Result<(), End> {
+    pub(super) async fn join(&mut self, ear: &mut impl Ear) -> Result<(), End> {
         let opening = self.session().opening();
         for outgoing in opening {
             self.send(outgoing).await?;
         }
         while !self.is_joined() {
-            self.next(publication).await?;
+            self.next(ear).await?;
         }
         Ok(())
     }
@@ -78,46 +95,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.not_resumed
     }
 
+    /// What the server refused in the last arrival: its words.
+    pub(super) fn refused(&self) -> &[String] {
+        &self.refused
+    }
+
     fn is_joined(&self) -> bool {
         self.session().is_joined()
     }
 
-    /// Takes the next arrival; `publication` gets each payload in it. How many bytes it was.
-    pub(super) async fn next(&mut self, publication: &mut impl FnMut(&[u8], Nanos)) -> Result<usize, End> {
+    /// Takes the next arrival; `ear` gets each payload in it. How many bytes it was.
+    pub(super) async fn next(&mut self, ear: &mut impl Ear) -> Result<usize, End> {
+        self.refused.clear();
         let arrival = self.arrival().await?;
         let now = Nanos::now();
         let (kind, bytes) = match &arrival {
             Arrival::Message(kind, bytes) => (*kind, &bytes[..]),
-            Arrival::Text(bytes) => (Kind::Text, &bytes[..]),
+            Arrival::Collected(kind, bytes) => (*kind, &bytes[..]),
             Arrival::Nothing => return Ok(0),
         };
-        let (mut answers, mut refused, mut not_resumed) = (Vec::new(), None, false);
+        let (mut answers, mut refused, mut not_resumed) = (Vec::new(), std::mem::take(&mut self.refused), false);
         let received = self.session().receive(kind, bytes, &mut |event| match event {
-            Event::Publication(payload) => publication(payload, now),
+            Event::Publication(payload) => ear.publication(payload, now),
             Event::Answer(outgoing) => answers.push(outgoing),
-            Event::Refused(why) => refused = Some(why),
-            Event::NotResumed => not_resumed = true,
+            Event::Refused(why) => refused.push(why),
+            Event::NotResumed => {
+                not_resumed = true;
+                ear.not_resumed();
+            }
             Event::Joined => {}
         });
         self.not_resumed |= not_resumed;
+        self.refused = refused;
         received.map_err(|error| error.to_string())?;
         for answer in answers {
             self.send(answer).await?;
         }
-        refused.map_or(Ok(bytes.len()), |why| Err(format!("refused: {why}")))
+        self.refused.first().map_or(Ok(bytes.len()), |why| Err(format!("refused: {why}")))
     }
 
     async fn arrival(&mut self) -> Result<Arrival, End> {
         match &mut self.stream {
-            Stream::Messages(socket) => {
-                let frame = socket.read_frame().await.map_err(|error| kind_of_websocket(&error))?;
-                match frame.opcode {
-                    OpCode::Text => Ok(Arrival::message(Kind::Text, frame.payload)),
-                    OpCode::Binary => Ok(Arrival::message(Kind::Binary, frame.payload)),
-                    OpCode::Close => Err(close_of(&frame.payload)),
-                    OpCode::Ping | OpCode::Pong | OpCode::Continuation => Ok(Arrival::Nothing),
-                }
-            }
+            Stream::Messages(messages) => Ok(match messages.next().await? {
+                Message::Whole(kind, payload) => Arrival::message(kind, payload),
+                Message::Collected(kind, bytes) => Arrival::Collected(kind, bytes),
+                Message::Nothing => Arrival::Nothing,
+            }),
             Stream::Body(body) => match body.frame().await {
                 Some(Ok(frame)) => {
                     let data = frame.into_data().ok();
@@ -130,10 +153,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     async fn send(&mut self, outgoing: Outgoing) -> Result<(), End> {
-        let Stream::Messages(socket) = &mut self.stream else { return Ok(()) };
-        let opcode = if outgoing.kind == Kind::Text { OpCode::Text } else { OpCode::Binary };
-        let frame = Frame::new(true, opcode, None, Payload::Owned(outgoing.bytes));
-        socket.write_frame(frame).await.map_err(|error| kind_of_websocket(&error))
+        match &mut self.stream {
+            Stream::Messages(messages) => messages.send(outgoing).await,
+            Stream::Body(_) => Ok(()),
+        }
     }
 }
 
@@ -141,24 +164,9 @@ impl Arrival {
     fn message(kind: Kind, payload: Payload<'_>) -> Self {
         match payload {
             Payload::Bytes(bytes) => Self::Message(kind, bytes.freeze()),
-            Payload::Owned(bytes) => Self::Text(bytes),
-            Payload::Borrowed(bytes) => Self::Text(bytes.to_vec()),
-            Payload::BorrowedMut(bytes) => Self::Text(bytes.to_vec()),
+            Payload::Owned(bytes) => Self::Collected(kind, bytes),
+            Payload::Borrowed(bytes) => Self::Collected(kind, bytes.to_vec()),
+            Payload::BorrowedMut(bytes) => Self::Collected(kind, bytes.to_vec()),
         }
-    }
-}
-
-/// `close 3008`, from the close frame's payload.
-fn close_of(payload: &[u8]) -> End {
-    payload.first_chunk().map_or_else(|| "close".to_owned(), |code| format!("close {}", u16::from_be_bytes(*code)))
-}
-
-fn kind_of_websocket(error: &WebSocketError) -> End {
-    match error {
-        WebSocketError::IoError(error) => kind_of(error),
-        WebSocketError::UnexpectedEOF | WebSocketError::ConnectionClosed => {
-            kind_of(&io::Error::from(io::ErrorKind::UnexpectedEof))
-        }
-        other => format!("protocol: {other}"),
     }
 }

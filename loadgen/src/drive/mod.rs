@@ -16,6 +16,7 @@ mod connect;
 mod desk;
 mod http_publisher;
 mod listen;
+mod messages;
 mod outlet;
 mod pacer;
 mod part;

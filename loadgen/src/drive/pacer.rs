@@ -122,27 +122,17 @@ impl Pacer {
     }
 
     /// A closed loop: whenever there is a free place in the window, the next message is due.
-    pub(super) fn run_window(
-        &mut self,
-        window: &Window,
-        places: u32,
-        spans: &[Span],
-        timeout: Duration,
-    ) -> ClosedLoopDues {
+    pub(super) fn run_window(&mut self, window: &Window, spans: &[Span], timeout: Duration) -> ClosedLoopDues {
         Self::hurry();
         let mut dues = vec![Vec::new(); self.pen_of.len()];
         let first_due = *self.ink.first_due.lock().expect("nobody panics while holding it");
         let end_ns = spans.last().map_or(0, |span| span.end_ns);
         first_due.sleep_until();
-        let (mut turn, mut progress) = (0, Nanos::now());
+        let mut turn = 0;
         while !self.pens.is_empty() && !self.stop.load(Ordering::Relaxed) {
-            let mut free = window.take(LOOK_AT_LEAST_EVERY);
+            window.wait(LOOK_AT_LEAST_EVERY);
             let now = Nanos::now();
-            if free == 0 && now.since(progress) > timeout {
-                // What is outstanding is lost: the loop goes on without it.
-                window.forget_until(now);
-                free = places;
-            }
+            let free = window.take(now, timeout);
             let offset_ns = now.since_ns(first_due);
             if offset_ns >= end_ns {
                 break;
@@ -157,9 +147,6 @@ impl Pacer {
                 let due = Due { offset_ns, publisher, sequence: list.len() as u64, phase };
                 list.push(now);
                 self.pens[pen].waiting.push_back(due);
-            }
-            if free > 0 {
-                progress = now;
             }
             self.flush();
         }

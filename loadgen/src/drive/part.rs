@@ -20,8 +20,9 @@ pub struct PhasePart {
     pub arrived: u64,
     /// Payload bytes of these.
     pub arrived_bytes: u64,
-    /// Copies that publishers got of what was published, within it: the server made them, nobody asked for them.
-    pub copies: u64,
+    /// Deliveries that are not audited, within it: copies that publishers got, and what slow members read. The server
+    /// made them too.
+    pub unaudited: u64,
     /// Deliveries owed that never came, of messages that were due in it.
     pub lost: u64,
     /// Due time to receipt.
@@ -41,7 +42,7 @@ impl PhasePart {
         self.deliveries += other.deliveries;
         self.arrived += other.arrived;
         self.arrived_bytes += other.arrived_bytes;
-        self.copies += other.copies;
+        self.unaudited += other.unaudited;
         self.lost += other.lost;
         self.latency.add(&other.latency);
         self.lateness.add(&other.lateness);

@@ -64,7 +64,7 @@ pub(super) async fn open(
         let outlet = Arc::new(Mutex::new(Outlet::new(write)));
         let mut line =
             Line::over_messages(session, PublisherWire { read, unread: wire.unread, outlet: Arc::clone(&outlet) });
-        line.join(&mut |_, _| ()).await?;
+        line.join(&mut |_: &[u8], _| ()).await?;
         Ok((line, outlet))
     };
     let (line, outlet) = within(audience.scenario.subscribers.handshake_timeout, opening).await?;
@@ -73,15 +73,19 @@ pub(super) async fn open(
     Ok(Voice::Connection { outlet, session })
 }
 
-/// Takes whatever comes (in raw rooms a copy of every message), so that the server does not find it slow.
+/// Takes whatever comes (where publishers are members, a copy of every message), so that the server does not find it
+/// slow. Each refusal counts.
 async fn read(mut line: Line<PublisherWire>, audience: Arc<Audience>, book: Arc<Mutex<SentBook>>) {
-    let mut copy = |_: &[u8], now: Nanos| audience.desk.lock().expect("nobody panics while holding it").copied(now);
+    let mut copy = |_: &[u8], now: Nanos| audience.desk.lock().expect("nobody panics while holding it").unaudited(now);
     loop {
         if let Err(end) = line.next(&mut copy).await {
             let mut book = book.lock().expect("nobody panics while holding it");
-            book.error(format!("publisher: {end}"));
-            if !end.starts_with("refused") {
+            if line.refused().is_empty() {
+                book.error(format!("publisher: {end}"));
                 return;
+            }
+            for why in line.refused() {
+                book.error(format!("publisher: refused: {why}"));
             }
         }
     }

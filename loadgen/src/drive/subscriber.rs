@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::connect::{Carrier, Route, within};
 use super::desk::Desk;
-use super::listen::{End, Line};
+use super::listen::{Ear, End, Line};
 use super::wire::Wire;
 use crate::adapter::{Dialect, Position, Role, Session};
 use crate::clock::Nanos;
@@ -166,17 +166,10 @@ impl Subscriber {
     }
 
     /// Reads until the connection ends.
-    async fn read_all(&self, line: &mut Line<Wire>, mut back_since: Option<Nanos>) -> End {
-        let mut publication = |payload: &[u8], now: Nanos| {
-            let mut desk = self.audience.desk.lock().expect("nobody panics while holding it");
-            if desk.delivered(self.place, payload, now)
-                && let Some(since) = back_since.take()
-            {
-                desk.resumed(now.since_ns(since));
-            }
-        };
+    async fn read_all(&self, line: &mut Line<Wire>, back_since: Option<Nanos>) -> End {
+        let mut audited = Audited { subscriber: self, back_since };
         loop {
-            if let Err(end) = line.next(&mut publication).await {
+            if let Err(end) = line.next(&mut audited).await {
                 return end;
             }
         }
@@ -186,14 +179,44 @@ impl Subscriber {
     async fn read_slowly(&self, line: &mut Line<Wire>, bytes_per_second: u64) -> End {
         let began = Nanos::now();
         let mut read = 0_u64;
+        let mut unaudited = |_: &[u8], now: Nanos| {
+            self.audience.desk.lock().expect("nobody panics while holding it").unaudited(now);
+        };
         loop {
-            match line.next(&mut |_, _| ()).await {
+            match line.next(&mut unaudited).await {
                 Ok(len) => read += len as u64,
                 Err(end) => return end,
             }
             let due = began.after(Duration::from_secs_f64(seconds_for(read, bytes_per_second)));
             tokio::time::sleep(due.since(Nanos::now())).await;
         }
+    }
+}
+
+/// Tells the desk.
+struct Audited<'a> {
+    subscriber: &'a Subscriber,
+    /// It came back then, and has got nothing yet.
+    back_since: Option<Nanos>,
+}
+
+impl Ear for Audited<'_> {
+    fn publication(&mut self, payload: &[u8], now: Nanos) {
+        let mut desk = self.subscriber.audience.desk.lock().expect("nobody panics while holding it");
+        if desk.delivered(self.subscriber.place, payload, now)
+            && let Some(since) = self.back_since.take()
+        {
+            desk.resumed(now.since_ns(since));
+        }
+    }
+
+    fn not_resumed(&mut self) {
+        self.subscriber
+            .audience
+            .desk
+            .lock()
+            .expect("nobody panics while holding it")
+            .not_resumed(self.subscriber.place);
     }
 }
 

@@ -6,16 +6,36 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::outlet::Outlet;
+use crate::scenario::Acks;
+
+/// Reads after which the kernel is asked again to delay acknowledgements: it forgets it whenever it had to send one
+/// because nothing else came.
+const ASKED_EVERY_READS: u8 = 16;
 
 /// A subscriber's.
 pub(super) struct Wire {
     pub(super) stream: TcpStream,
     pub(super) unread: Bytes,
+    acks: Acks,
+    reads: u8,
+}
+
+impl Wire {
+    pub(super) const fn new(stream: TcpStream, unread: Bytes, acks: Acks) -> Self {
+        Self { stream, unread, acks, reads: 0 }
+    }
+
+    #[cold]
+    fn delay_acks(&self) {
+        // A kernel that does not know it acknowledges as it likes.
+        SockRef::from(&self.stream).set_tcp_quickack(false).ok();
+    }
 }
 
 impl AsyncRead for Wire {
@@ -27,7 +47,14 @@ impl AsyncRead for Wire {
         if take_unread(&mut self.unread, buffer) {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.acks == Acks::Delayed && read.is_ready() {
+            self.reads = self.reads.wrapping_add(1);
+            if self.reads.is_multiple_of(ASKED_EVERY_READS) {
+                self.delay_acks();
+            }
+        }
+        read
     }
 }
 

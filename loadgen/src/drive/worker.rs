@@ -88,7 +88,7 @@ impl Worker {
         let keep = if task.count > 1 { Keep::Partials } else { Keep::Nothing };
         let desk =
             Desk::new((task.run_id, &scenario), Arc::clone(&seats), &numbers, (keep, window.clone()), spans.clone());
-        let route = Route::new(dialect.transport(), &scenario.subscribers.source_addresses, task.index);
+        let route = Route::new(dialect.transport(), &scenario.subscribers, task.index);
         let audience = Arc::new(Audience { scenario: Arc::clone(&scenario), dialect, route, desk: Mutex::new(desk) });
         let ink = Arc::new(Ink {
             run_id: task.run_id,
@@ -197,9 +197,9 @@ impl Worker {
         let schedule = Schedule::new(&publishers, &self.spans, self.audience.scenario.seed);
         let (window, spans) = (self.window.clone(), self.spans.clone());
         let timeout = self.audience.scenario.limits.arrival_timeout;
-        let publish = move || match (window, publishers.window) {
-            (Some(window), Some(places)) => pacer.run_window(&window, places, &spans, timeout),
-            _ => {
+        let publish = move || match window {
+            Some(window) => pacer.run_window(&window, &spans, timeout),
+            None => {
                 pacer.run_schedule(schedule);
                 Vec::new()
             }

@@ -33,7 +33,7 @@ pub(super) struct Merged {
     pub(super) connections: Connections,
     pub(super) generator: GeneratorPart,
     pub(super) facts: Facts,
-    /// Deliveries and publishers' copies that the server made during the measured phases.
+    /// Deliveries, audited or not, that the server made during the measured phases.
     pub(super) served: u64,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn merge(scenario: &Scenario, (seats, spans): (&Seats, &[Span]), cour
     total.connect = whole.connect.clone();
     total.handshake = whole.handshake.clone();
     total.resume = whole.resume.clone();
-    let served = measured.arrived + measured.copies;
+    let served = measured.arrived + measured.unaudited;
     let per_delivery_ns = |cpu_seconds: f64| if served == 0 { 0.0 } else { cpu_seconds * 1e9 / real(served) };
     let lost = whole.account.lost_in_gaps + whole.account.lost_at_tail;
     Merged {

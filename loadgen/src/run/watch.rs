@@ -185,7 +185,7 @@ impl Watch {
         self.announced
     }
 
-    /// What the server used for the deliveries (and publishers' copies) that it made during the measured phases.
+    /// What the server used for the deliveries (audited or not) that it made during the measured phases.
     pub(super) fn finish(&self, served: u64) -> Option<ServerUse> {
         let cpu_ns_per_delivery = if served == 0 { 0.0 } else { self.usage.cpu_seconds * 1e9 / real(served) };
         self.looks().then(|| ServerUse { cpu_ns_per_delivery, ..self.usage.clone() })

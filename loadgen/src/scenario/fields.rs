@@ -213,6 +213,13 @@ pub const FIELDS: &[Field] = &[
         "Local addresses, in turn: each has about 28,000 ports. Loopback targets get 127.0.0.x by themselves.",
     ),
     field(
+        "subscribers.acks",
+        "subscribers-acks",
+        "WHEN",
+        Kind::Choice(&["prompt", "delayed"]),
+        "When what was read is acknowledged (Linux).",
+    ),
+    field(
         "subscribers.connected_min",
         "subscribers-connected-min",
         "SHARE",
@@ -339,7 +346,7 @@ pub const FIELDS: &[Field] = &[
     field("limits.run_time_max", "run-time-max", "TIME", Kind::Duration, "Ends the run however it stands."),
 ];
 
-const ADAPTERS: &[&str] = &["raw", "sse", "centrifuge", "pusher", "nats", "template"];
+const ADAPTERS: &[&str] = &["raw", "shardcast", "sse", "centrifuge", "pusher", "nats", "template"];
 const PHASE_KINDS: &[&str] = &["warm-up", "measured", "cool-down"];
 
 /// By path.

@@ -8,7 +8,7 @@ use crate::scenario::{Limits, Mix, Payload, Phase, Publishers, Rooms, Scenario, 
 fn full() -> Scenario {
     let Target { url, adapter, publish, headers, hello_answers, .. } = Target::default();
     let Subscribers { count: subscribers, connecting_max, handshake_timeout, .. } = Subscribers::default();
-    let Subscribers { source_addresses, connected_min, .. } = Subscribers::default();
+    let Subscribers { source_addresses, acks, connected_min, .. } = Subscribers::default();
     let Mix { slow, slow_bytes_per_second, stalled, churning, churn_stay, .. } = Mix::default();
     let Mix { reconnecting, reconnect_every, reconnect_away, .. } = Mix::default();
     let Publishers { count, rate_per_second, arrival, burst_messages, .. } = Publishers::default();
@@ -34,6 +34,7 @@ fn full() -> Scenario {
             connecting_max,
             handshake_timeout,
             source_addresses,
+            acks,
             connected_min,
         },
         mix: Mix {

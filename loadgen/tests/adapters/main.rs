@@ -7,3 +7,5 @@ mod nats_server;
 mod nchan;
 mod nchan_server;
 mod server_process;
+mod shardcast;
+mod shardcast_server;

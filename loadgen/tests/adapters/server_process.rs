@@ -1,7 +1,7 @@
 //! A server that a test starts for itself, from a program that may not be there.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -11,17 +11,30 @@ const STARTS_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct ServerProcess(Child);
 
 impl ServerProcess {
-    /// Starts it and waits for the first line of its log for which `ready` says something.
+    /// Starts it and waits for the first line of its log (standard error) for which `ready` says something.
     pub(crate) fn start<T: Send + 'static>(
         command: &mut Command,
         ready: impl FnMut(&str) -> Option<T> + Send + 'static,
     ) -> (Self, T) {
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = process.stderr.take().unwrap();
-        let server = Self(process);
-        let said = first_said(log, ready);
-        let said = said.recv_timeout(STARTS_WITHIN).unwrap_or_else(|_| panic!("{command:?} is not ready"));
-        (server, said)
+        (Self(process), said_in(log, ready, command))
+    }
+
+    /// The same with a server that says it on standard output.
+    pub(crate) fn start_announcing<T: Send + 'static>(
+        command: &mut Command,
+        ready: impl FnMut(&str) -> Option<T> + Send + 'static,
+    ) -> (Self, T) {
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = process.stdout.take().unwrap();
+        (Self(process), said_in(output, ready, command))
+    }
+}
+
+impl ServerProcess {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
     }
 }
 
@@ -38,19 +51,20 @@ pub(crate) fn skipped(what: &str, package: &str) {
     std::io::stderr().write_all(words.as_bytes()).unwrap();
 }
 
-/// Reads the log to its end, so that the server never waits for it.
-fn first_said<T: Send + 'static>(
-    log: ChildStderr,
+/// Reads the pipe to its end, so that the server never waits for it; what `ready` said of a line.
+fn said_in<T: Send + 'static>(
+    pipe: impl Read + Send + 'static,
     mut ready: impl FnMut(&str) -> Option<T> + Send + 'static,
-) -> mpsc::Receiver<T> {
+    command: &Command,
+) -> T {
     let (found, said) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
-        let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+        let mut lines = BufReader::new(pipe).lines().map_while(Result::ok);
         if let Some(said) = lines.find_map(|line| ready(&line)) {
             // The test may have given up.
             found.send(said).ok();
         }
         lines.for_each(drop);
     });
-    said
+    said.recv_timeout(STARTS_WITHIN).unwrap_or_else(|_| panic!("{command:?} is not ready"))
 }
