@@ -27,8 +27,8 @@ const HISTORY_REPLY_BYTES_MAX: usize = 512 << 10;
 const VERSION: &str = concat!("shardcast ", env!("CARGO_PKG_VERSION"));
 
 impl<S: Socket> Shard<S> {
-    /// Does what one command says; an error ends the session.
-    pub(super) fn command(&mut self, number: u32, command: Command<'_>) -> Result<(), Disconnect> {
+    /// Does what one command says, which stands in `line`; an error ends the session.
+    pub(super) fn command(&mut self, number: u32, command: Command<'_>, line: &[u8]) -> Result<(), Disconnect> {
         let Command { id, body } = command;
         let Some(session) = self.session(number) else { return Ok(()) };
         match (session.phase, &body) {
@@ -36,6 +36,12 @@ impl<S: Socket> Shard<S> {
             // The server has nothing but `connect` to expect, and nobody says it twice.
             (Phase::New, _) | (_, Body::Connect(_)) => return Err(Disconnect::BAD_REQUEST),
             _ => {}
+        }
+        if let Some(subscription) = self.waits_for(number, &body) {
+            if let Err(error) = self.put_off(number, subscription, line) {
+                self.refuse(number, id, &error);
+            }
+            return Ok(());
         }
         let refused = match body {
             Body::Connect(connect) => {
@@ -65,10 +71,14 @@ impl<S: Socket> Shard<S> {
             Body::Unknown => Some(Error::METHOD_NOT_FOUND),
         };
         if let Some(error) = refused {
-            self.counts.add(Counter::CommandsRefused, 1);
-            self.say(number, |out| reply::error(out, id, &error));
+            self.refuse(number, id, &error);
         }
         Ok(())
+    }
+
+    fn refuse(&mut self, number: u32, id: u32, error: &Error) {
+        self.counts.add(Counter::CommandsRefused, 1);
+        self.say(number, |out| reply::error(out, id, error));
     }
 
     fn connect(&mut self, number: u32, id: u32, connect: &Connect<'_>) {
@@ -106,8 +116,12 @@ impl<S: Socket> Shard<S> {
             ..ConnectResult::default()
         };
         session.say(|out| reply::connect(out, command, &result));
+        let subscriptions = session.subscriptions.clone();
         self.schedule_first_ping(number);
         self.send_replies(number);
+        for subscription in subscriptions {
+            self.hear_later(number, subscription);
+        }
     }
 
     /// Publishes for a client; it is told when the publication has its place in the room's order.

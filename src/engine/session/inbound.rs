@@ -118,13 +118,14 @@ impl<S: Socket> Shard<S> {
 
     /// Does what a message of a session's client says.
     pub(in crate::engine) fn hear(&mut self, number: u32, message: &[u8]) {
-        for command in centrifuge::commands(message, COMMANDS_MAX) {
+        let mut commands = centrifuge::commands(message, COMMANDS_MAX);
+        while let Some(command) = commands.next() {
             if self.connections.get(number).is_none_or(|connection| connection.is_ending()) {
                 return;
             }
             match command {
                 Ok(command) => {
-                    if let Err(why) = self.command(number, command) {
+                    if let Err(why) = self.command(number, command, commands.line()) {
                         return self.disconnect(number, why);
                     }
                 }

@@ -4,6 +4,7 @@
 //! inbound      a socket's bytes → messages → commands
 //! commands     what each command does
 //! subscribing  into a room, out of it
+//! later        what is said about a room before the session is in it
 //! delivery     a room's publications to those of its subscriptions whose socket takes them
 //! ```
 //!
@@ -13,6 +14,7 @@
 mod commands;
 mod delivery;
 mod inbound;
+mod later;
 mod outside;
 mod subscribing;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::chunk;
 use crate::protocol::frame::{self, CloseCode, Coding, MessageKind};
 
+use later::Later;
 pub use outside::Target;
 pub(crate) use outside::{Act, SessionKey};
 
@@ -86,6 +89,8 @@ pub(crate) struct Session {
     waiting: Vec<u32>,
     /// The one in the middle of whose frame the socket stopped.
     partial: Option<u32>,
+    /// Commands that wait for a subscription to begin, in order.
+    later: Vec<Later>,
     /// Objects for this client alone that wait to be framed, in lines.
     replies: Vec<u8>,
     /// The client as others see it, as JSON: made when it is needed first.
@@ -208,6 +213,7 @@ impl Session {
             subscriptions: Vec::new(),
             waiting: Vec::new(),
             partial: None,
+            later: Vec::new(),
             replies: Vec::new(),
             info: None,
             next_ping_s: 0,

@@ -187,6 +187,7 @@ impl<S: Socket> Shard<S> {
             self.say(number, |out| reply::subscribe(out, command, &begun.to_reply()));
         }
         self.send_replies(number);
+        self.hear_later(number, subscription);
     }
 
     /// Makes a subscription a member. What it missed is in the window, as for everybody; the first of it goes into the
@@ -250,12 +251,18 @@ impl<S: Socket> Shard<S> {
     /// Ends a subscription for the server's own reasons.
     pub(super) fn unsubscribe(&mut self, subscription: u32, why: Unsubscribe) {
         let Some(it) = self.subscriptions.get(subscription) else { return };
-        let number = it.connection;
+        let (number, command) = (it.connection, it.command);
+        let is_unanswered = it.state == SubscriptionState::Joining && it.origin == Origin::Client;
         let Some(name) = self.rooms.get(it.room).map(|room| room.room.name.clone()) else { return };
         self.remove_subscription(subscription);
+        if is_unanswered {
+            let error = Error::EXPIRED.because("the server has ended it before it began");
+            self.say(number, |out| reply::error(out, command, &error));
+        }
         self.counts.add(Counter::Unsubscribed, 1);
         self.say(number, |out| push::unsubscribe(out, name.as_str(), why));
         self.send_replies(number);
+        self.hear_later(number, subscription);
     }
 
     /// Takes a subscription out of its room and of its session. If its socket stands in the middle of one of the room's
