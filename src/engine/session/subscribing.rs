@@ -116,6 +116,10 @@ impl<S: Socket> Shard<S> {
     /// Begins the subscriptions that the server wanted: their rooms are there.
     pub(super) fn begin_server_rooms(&mut self, number: u32) -> Vec<Begun> {
         let numbers = self.session(number).map(|session| session.subscriptions.clone()).unwrap_or_default();
+        // The client may have asked for others already, which wait for their own rooms.
+        let wanted = |it: &Subscription| it.origin == Origin::Connect;
+        let numbers = numbers.into_iter().filter(|number| self.subscriptions.get(*number).is_some_and(wanted));
+        let numbers: Vec<u32> = numbers.collect();
         numbers.into_iter().filter_map(|subscription| self.begin(subscription)).collect()
     }
 
