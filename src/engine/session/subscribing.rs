@@ -344,7 +344,9 @@ fn cut_out(
 ) -> Vec<u8> {
     let mut objects = Vec::new();
     let head = room.window.head();
-    if !(subscription.recovers && subscription.cursor != head) {
+    // A push that tells of a subscription has no place for publications.
+    let has_place = subscription.origin != Origin::Server;
+    if !(has_place && subscription.recovers && subscription.cursor != head) {
         return objects;
     }
     let mut prefix = Vec::new();
