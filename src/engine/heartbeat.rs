@@ -161,7 +161,10 @@ impl<S: Socket> Shard<S> {
             let stale_s = connection.heard_s.saturating_add(seconds(self.settings.sessions.connect_time_max));
             return if now_s >= stale_s { Verdict::Disconnect(Disconnect::STALE) } else { Verdict::LookAgain(stale_s) };
         }
-        let Some(session) = session else { return Verdict::LookAgain(now_s.saturating_add(1)) };
+        // One that waits for the rooms that it is in from the beginning has not been promised pings.
+        let Some(session) = session.filter(|session| session.is_connected()) else {
+            return Verdict::LookAgain(now_s.saturating_add(1));
+        };
         let look_s = match session.unanswered_since_s {
             None => session.next_ping_s,
             Some(since_s) if now_s < since_s.saturating_add(self.answer_s()) => {

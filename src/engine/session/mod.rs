@@ -231,6 +231,10 @@ impl Session {
         matches!(self.phase, Phase::New)
     }
 
+    pub(super) const fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
     /// Adds an object to what waits to be framed.
     fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.replies.is_empty() {
