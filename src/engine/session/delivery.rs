@@ -219,6 +219,11 @@ fn catch_up<S: Socket>(
         if let Some(it) = subscriptions.get_mut(subscription)
             && let Some(room) = rooms.get_mut(it.room)
         {
+            if it.cursor == room.window.head() {
+                it.state = SubscriptionState::Open;
+                session.waiting.remove(0);
+                continue;
+            }
             match offer(connection, it, &room.window, room.settings.lag, tally) {
                 Sent::All => it.state = SubscriptionState::Open,
                 Sent::Part(bytes) => {
