@@ -24,8 +24,8 @@ pub(crate) struct Connection<S> {
     pub(crate) cursor: u64,
     /// What is unfinished, if anything is.
     pub(crate) extra: Option<Box<Extra>>,
-    /// When something last came from it; of an HTTP stream, also when a comment went to it (second of the engine's
-    /// life).
+    /// When something last came from it; of an HTTP stream, also when a comment went to it; of one that is ending, when
+    /// that began (second of the engine's life).
     pub(crate) heard_s: u32,
     /// When the heartbeat looks at it next.
     pub(crate) due_s: u32,
