@@ -138,8 +138,11 @@ impl<S: Socket> Shard<S> {
         self.send_replies(number);
     }
 
-    /// Adds an object to what a session's client is told next.
+    /// Adds an object to what a session's client is told next. One that is ending has been told its last.
     pub(in crate::engine) fn say(&mut self, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.connections.get(number).is_none_or(|connection| connection.is_ending()) {
+            return;
+        }
         if let Some(session) = self.session(number) {
             session.say(write);
         }
@@ -148,7 +151,8 @@ impl<S: Socket> Shard<S> {
     /// Sends a session's client what waits for it.
     pub(in crate::engine) fn send_replies(&mut self, number: u32) {
         let direct_bytes_max = self.settings.sessions.unsent_bytes_max;
-        let Some(connection) = self.connections.get_mut(number) else { return };
+        let open = self.connections.get_mut(number).filter(|connection| !connection.is_ending());
+        let Some(connection) = open else { return };
         let blocked = connection.flags.has(Flags::BLOCKED);
         let Some(extra) = connection.extra.as_mut() else { return };
         let Some(session) = extra.session.as_mut() else { return };
