@@ -224,6 +224,7 @@ fn catch_up<S: Socket>(
                 session.waiting.remove(0);
                 continue;
             }
+            tally.of_other_room();
             match offer(connection, it, &room.window, room.settings.lag, tally) {
                 Sent::All => it.state = SubscriptionState::Open,
                 Sent::Part(bytes) => {
