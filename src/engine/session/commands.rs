@@ -14,6 +14,7 @@ use super::super::settings::ClientPublish;
 use super::super::shard::{Shard, publication_counter};
 use super::super::socket::Socket;
 use super::super::window::Publisher;
+use super::later::Waiting;
 use super::{Phase, Session, Transport, ping_s};
 use crate::protocol::centrifuge::code::{Disconnect, Error};
 use crate::protocol::centrifuge::reply::{self, ConnectResult, SubscribeResult};
@@ -37,8 +38,8 @@ impl<S: Socket> Shard<S> {
             (Phase::New, _) | (_, Body::Connect(_)) => return Err(Disconnect::BAD_REQUEST),
             _ => {}
         }
-        if let Some(subscription) = self.waits_for(number, &body) {
-            if let Err(error) = self.put_off(number, subscription, line) {
+        if let Some(waiting) = self.waits_for(number, &body) {
+            if let Err(error) = self.put_off(number, waiting, line) {
                 self.refuse(number, id, &error);
             }
             return Ok(());
@@ -116,12 +117,9 @@ impl<S: Socket> Shard<S> {
             ..ConnectResult::default()
         };
         session.say(|out| reply::connect(out, command, &result));
-        let subscriptions = session.subscriptions.clone();
         self.schedule_first_ping(number);
         self.send_replies(number);
-        for subscription in subscriptions {
-            self.hear_later(number, subscription);
-        }
+        self.hear_later(number, Waiting::Connect);
     }
 
     /// Publishes for a client; it is told when the publication has its place in the room's order.

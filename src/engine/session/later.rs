@@ -1,25 +1,37 @@
 //! Commands about a room that a session is about to enter: they wait until it is in, so that what a client says in one
-//! breath is done in that order.
+//! breath is done in that order. So does everything behind a `connect` that waits for the server's rooms.
 //!
 //! A shard's first member of a room has to wait for the room's home. A publication that did not wait could reach the
 //! home before the room is there, and would be accepted and lost.
 
 use super::super::shard::Shard;
 use super::super::socket::Socket;
-use super::{Session, SubscriptionState};
+use super::{Phase, Session, SubscriptionState};
 use crate::protocol::centrifuge::Body;
 use crate::protocol::centrifuge::code::Error;
 
-/// A command that waits for a subscription to begin.
+/// What a command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// For `connect` to be answered.
+    Connect,
+    /// For a subscription to begin.
+    Subscription(u32),
+}
+
+/// A command that waits.
 #[derive(Debug)]
 pub(super) struct Later {
-    subscription: u32,
+    waiting: Waiting,
     line: Box<[u8]>,
 }
 
 impl<S: Socket> Shard<S> {
-    /// The subscription that a command has to wait for, if there is one. O(subscriptions of the session).
-    pub(super) fn waits_for(&mut self, number: u32, body: &Body<'_>) -> Option<u32> {
+    /// What a command has to wait for, if there is anything. O(subscriptions of the session).
+    pub(super) fn waits_for(&mut self, number: u32, body: &Body<'_>) -> Option<Waiting> {
+        if matches!(self.session(number)?.phase, Phase::Connecting { .. }) {
+            return (!matches!(body, Body::Connect(_) | Body::Pong)).then_some(Waiting::Connect);
+        }
         let channel = match body {
             Body::Subscribe(subscribe) => &subscribe.channel,
             Body::History(history) => &history.channel,
@@ -31,38 +43,39 @@ impl<S: Socket> Shard<S> {
         };
         let subscription = self.subscription_to(number, channel)?;
         let joins = |subscription| self.subscriptions.get(subscription).map(|it| it.state);
-        (joins(subscription) == Some(SubscriptionState::Joining)).then_some(subscription)
+        let waits = joins(subscription) == Some(SubscriptionState::Joining);
+        waits.then_some(Waiting::Subscription(subscription))
     }
 
-    /// Keeps a command until a subscription has begun. Whoever says more meanwhile than fits into a message is told to
+    /// Keeps a command until what it waits for has come about. Whoever says more meanwhile than fits into a message is told to
     /// try again.
-    pub(super) fn put_off(&mut self, number: u32, subscription: u32, line: &[u8]) -> Result<(), Error> {
+    pub(super) fn put_off(&mut self, number: u32, waiting: Waiting, line: &[u8]) -> Result<(), Error> {
         let bytes_max = self.settings.limits.message_bytes_max;
         let Some(session) = self.session(number) else { return Ok(()) };
         let held: usize = session.later.iter().map(|later| later.line.len() + size_of::<Later>()).sum();
         if held + line.len() > bytes_max {
             return Err(Error::TOO_MANY_REQUESTS);
         }
-        session.later.push(Later { subscription, line: line.into() });
+        session.later.push(Later { waiting, line: line.into() });
         Ok(())
     }
 
-    /// A subscription has begun, or will not: what waited for it is done.
-    pub(super) fn hear_later(&mut self, number: u32, subscription: u32) {
+    /// What commands have waited for has come about, or will not: they are done.
+    pub(super) fn hear_later(&mut self, number: u32, waiting: Waiting) {
         let Some(session) = self.session(number) else { return };
-        for line in session.take_later(subscription) {
+        for line in session.take_later(waiting) {
             self.hear(number, &line);
         }
     }
 }
 
 impl Session {
-    fn take_later(&mut self, subscription: u32) -> Vec<Box<[u8]>> {
+    fn take_later(&mut self, waiting: Waiting) -> Vec<Box<[u8]>> {
         if self.later.is_empty() {
             return Vec::new();
         }
         let all = std::mem::take(&mut self.later);
-        let (due, later) = all.into_iter().partition(|later| later.subscription == subscription);
+        let (due, later) = all.into_iter().partition(|later| later.waiting == waiting);
         self.later = later;
         let due: Vec<Later> = due;
         due.into_iter().map(|later| later.line).collect()

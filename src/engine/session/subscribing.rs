@@ -14,6 +14,7 @@ use super::super::settings::Recovery as RecoveryMode;
 use super::super::shard::Shard;
 use super::super::socket::Socket;
 use super::commands::position;
+use super::later::Waiting;
 use super::{Moves, Origin, Phase, Session, Subscription, SubscriptionState, Transport};
 use crate::protocol::centrifuge::code::{Error, Unsubscribe};
 use crate::protocol::centrifuge::reply::{self, Recovery, SubscribeResult};
@@ -116,10 +117,6 @@ impl<S: Socket> Shard<S> {
     /// Begins the subscriptions that the server wanted: their rooms are there.
     pub(super) fn begin_server_rooms(&mut self, number: u32) -> Vec<Begun> {
         let numbers = self.session(number).map(|session| session.subscriptions.clone()).unwrap_or_default();
-        // The client may have asked for others already, which wait for their own rooms.
-        let wanted = |it: &Subscription| it.origin == Origin::Connect;
-        let numbers = numbers.into_iter().filter(|number| self.subscriptions.get(*number).is_some_and(wanted));
-        let numbers: Vec<u32> = numbers.collect();
         numbers.into_iter().filter_map(|subscription| self.begin(subscription)).collect()
     }
 
@@ -191,7 +188,7 @@ impl<S: Socket> Shard<S> {
             self.say(number, |out| reply::subscribe(out, command, &begun.to_reply()));
         }
         self.send_replies(number);
-        self.hear_later(number, subscription);
+        self.hear_later(number, Waiting::Subscription(subscription));
     }
 
     /// Makes a subscription a member. What it missed is in the window, as for everybody; the first of it goes into the
@@ -266,7 +263,7 @@ impl<S: Socket> Shard<S> {
         self.counts.add(Counter::Unsubscribed, 1);
         self.say(number, |out| push::unsubscribe(out, name.as_str(), why));
         self.send_replies(number);
-        self.hear_later(number, subscription);
+        self.hear_later(number, Waiting::Subscription(subscription));
     }
 
     /// Takes a subscription out of its room and of its session. If its socket stands in the middle of one of the room's
