@@ -24,8 +24,8 @@ pub(crate) struct Connection<S> {
     pub(crate) cursor: u64,
     /// What is unfinished, if anything is.
     pub(crate) extra: Option<Box<Extra>>,
-    /// When something last came from it; of an HTTP stream, also when a comment went to it (second of the engine's
-    /// life).
+    /// When something last came from it; of an HTTP stream, also when a comment went to it; of one that is ending, when
+    /// that began (second of the engine's life).
     pub(crate) heard_s: u32,
     /// When the heartbeat looks at it next.
     pub(crate) due_s: u32,
@@ -185,6 +185,19 @@ impl<S: Socket> Connection<S> {
     /// Whether nothing more is read from it, for it has said its last.
     pub(crate) fn is_ending(&self) -> bool {
         self.state == State::Closing || self.extra.as_ref().is_some_and(|extra| extra.ending.is_some())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forget_partial(&mut self) {
+        if let Some(session) = self.extra.as_mut().and_then(|extra| extra.session.as_deref_mut()) {
+            session.forget_partial();
+        }
+    }
+
+    /// Whether it is a member of a room of its own.
+    #[cfg(test)]
+    pub(crate) fn is_member(&self) -> bool {
+        self.state == State::Open && !self.flags.has(Flags::SESSION)
     }
 
     /// Whether bytes for this connection alone are waiting.

@@ -346,6 +346,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// What comes next is of another room: equal positions mean other frames there.
+    pub(crate) const fn of_other_room(&mut self) {
+        self.last_count = (0, 0, 0);
+    }
+
     fn count(&mut self, window: &Window, from: u64, to: u64) {
         if (self.last_count.0, self.last_count.1) != (from, to) {
             self.last_count = (from, to, window.frames_between(from, to));

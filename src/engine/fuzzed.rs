@@ -82,7 +82,7 @@ impl Socket for FakeSocket {
     }
 
     fn end_sending(&mut self) {
-        lock(&self.0).ended = true;
+        assert!(!std::mem::replace(&mut lock(&self.0).ended, true), "a stream is ended once");
     }
 
     fn abort(&mut self) {}

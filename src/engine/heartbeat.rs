@@ -87,8 +87,17 @@ impl<S: Socket> Shard<S> {
 
     /// A closing connection: puts it down to be aborted.
     pub(crate) fn schedule_abort(&mut self, number: u32) {
-        let at = self.now.after(self.settings.limits.close_time_max).seconds().saturating_add(1);
-        self.schedule(number, at);
+        let now_s = self.now.seconds();
+        if let Some(connection) = self.connections.get_mut(number) {
+            connection.heard_s = now_s;
+        }
+        self.schedule(number, self.aborted_at_s(now_s));
+    }
+
+    /// When a connection is aborted that has been ending since `began_s`.
+    fn aborted_at_s(&self, began_s: u32) -> u32 {
+        let close_time_s = Nanos(0).after(self.settings.limits.close_time_max).seconds();
+        began_s.saturating_add(close_time_s).saturating_add(1)
     }
 
     fn schedule(&mut self, number: u32, due_s: u32) {
@@ -128,10 +137,12 @@ impl<S: Socket> Shard<S> {
 
     fn examine(&self, number: u32) -> Verdict {
         let Some(connection) = self.connections.get(number) else { return Verdict::Gone(Counter::ClosedSilent) };
-        if connection.is_ending() {
-            return Verdict::Gone(Counter::Aborted);
-        }
         let now_s = self.now.seconds();
+        if connection.is_ending() {
+            // The wheel of a shard that slept for long comes too early.
+            let at_s = self.aborted_at_s(connection.heard_s);
+            return if now_s >= at_s { Verdict::Gone(Counter::Aborted) } else { Verdict::LookAgain(at_s) };
+        }
         if connection.flags.has(Flags::SESSION) {
             return self.examine_session(connection);
         }
@@ -182,7 +193,10 @@ impl<S: Socket> Shard<S> {
             let stale_s = connection.heard_s.saturating_add(seconds(self.settings.sessions.connect_time_max));
             return if now_s >= stale_s { Verdict::Disconnect(Disconnect::STALE) } else { Verdict::LookAgain(stale_s) };
         }
-        let Some(session) = session else { return Verdict::LookAgain(now_s.saturating_add(1)) };
+        // One that waits for the rooms that it is in from the beginning has not been promised pings.
+        let Some(session) = session.filter(|session| session.is_connected()) else {
+            return Verdict::LookAgain(now_s.saturating_add(1));
+        };
         let look_s = match session.unanswered_since_s {
             None => session.next_ping_s,
             Some(since_s) if now_s < since_s.saturating_add(self.answer_s()) => {

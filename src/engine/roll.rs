@@ -204,9 +204,9 @@ impl Roll {
         self.listed.iter().map(present).collect()
     }
 
-    /// Users among so many members.
+    /// Users among so many members. The news of one who has just left may still be on its way: no more than members.
     pub(crate) fn users(&self, members: u32) -> u32 {
-        self.users + u32::from(members > self.named)
+        (self.users + u32::from(members > self.named)).min(members)
     }
 
     /// Whether nobody is here.

@@ -14,6 +14,7 @@ use super::super::settings::ClientPublish;
 use super::super::shard::{Shard, publication_counter};
 use super::super::socket::Socket;
 use super::super::window::Publisher;
+use super::later::Waiting;
 use super::{Phase, Session, Transport, ping_s};
 use crate::protocol::centrifuge::code::{Disconnect, Error};
 use crate::protocol::centrifuge::reply::{self, ConnectResult, SubscribeResult};
@@ -27,8 +28,8 @@ const HISTORY_REPLY_BYTES_MAX: usize = 512 << 10;
 const VERSION: &str = concat!("shardcast ", env!("CARGO_PKG_VERSION"));
 
 impl<S: Socket> Shard<S> {
-    /// Does what one command says; an error ends the session.
-    pub(super) fn command(&mut self, number: u32, command: Command<'_>) -> Result<(), Disconnect> {
+    /// Does what one command says, which stands in `line`; an error ends the session.
+    pub(super) fn command(&mut self, number: u32, command: Command<'_>, line: &[u8]) -> Result<(), Disconnect> {
         let Command { id, body } = command;
         let Some(session) = self.session(number) else { return Ok(()) };
         match (session.phase, &body) {
@@ -36,6 +37,12 @@ impl<S: Socket> Shard<S> {
             // The server has nothing but `connect` to expect, and nobody says it twice.
             (Phase::New, _) | (_, Body::Connect(_)) => return Err(Disconnect::BAD_REQUEST),
             _ => {}
+        }
+        if let Some(waiting) = self.waits_for(number, &body) {
+            if let Err(error) = self.put_off(number, waiting, line) {
+                self.refuse(number, id, &error);
+            }
+            return Ok(());
         }
         let refused = match body {
             Body::Connect(connect) => {
@@ -65,10 +72,14 @@ impl<S: Socket> Shard<S> {
             Body::Unknown => Some(Error::METHOD_NOT_FOUND),
         };
         if let Some(error) = refused {
-            self.counts.add(Counter::CommandsRefused, 1);
-            self.say(number, |out| reply::error(out, id, &error));
+            self.refuse(number, id, &error);
         }
         Ok(())
+    }
+
+    fn refuse(&mut self, number: u32, id: u32, error: &Error) {
+        self.counts.add(Counter::CommandsRefused, 1);
+        self.say(number, |out| reply::error(out, id, error));
     }
 
     fn connect(&mut self, number: u32, id: u32, connect: &Connect<'_>) {
@@ -108,6 +119,7 @@ impl<S: Socket> Shard<S> {
         session.say(|out| reply::connect(out, command, &result));
         self.schedule_first_ping(number);
         self.send_replies(number);
+        self.hear_later(number, Waiting::Connect);
     }
 
     /// Publishes for a client; it is told when the publication has its place in the room's order.

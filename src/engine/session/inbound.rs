@@ -7,6 +7,8 @@ use super::super::inbound::MESSAGE_OVERHEAD_BYTES;
 use super::super::membership::Close;
 use super::super::metrics::Counter;
 use super::super::shard::Shard;
+#[cfg(test)]
+use super::super::simulation::Planted;
 use super::super::socket::Socket;
 use crate::protocol::centrifuge::code::Disconnect;
 use crate::protocol::centrifuge::{self, Verdict, reply};
@@ -116,13 +118,14 @@ impl<S: Socket> Shard<S> {
 
     /// Does what a message of a session's client says.
     pub(in crate::engine) fn hear(&mut self, number: u32, message: &[u8]) {
-        for command in centrifuge::commands(message, COMMANDS_MAX) {
+        let mut commands = centrifuge::commands(message, COMMANDS_MAX);
+        while let Some(command) = commands.next() {
             if self.connections.get(number).is_none_or(|connection| connection.is_ending()) {
                 return;
             }
             match command {
                 Ok(command) => {
-                    if let Err(why) = self.command(number, command) {
+                    if let Err(why) = self.command(number, command, commands.line()) {
                         return self.disconnect(number, why);
                     }
                 }
@@ -135,8 +138,11 @@ impl<S: Socket> Shard<S> {
         self.send_replies(number);
     }
 
-    /// Adds an object to what a session's client is told next.
+    /// Adds an object to what a session's client is told next. One that is ending has been told its last.
     pub(in crate::engine) fn say(&mut self, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.connections.get(number).is_none_or(|connection| connection.is_ending()) {
+            return;
+        }
         if let Some(session) = self.session(number) {
             session.say(write);
         }
@@ -145,10 +151,15 @@ impl<S: Socket> Shard<S> {
     /// Sends a session's client what waits for it.
     pub(in crate::engine) fn send_replies(&mut self, number: u32) {
         let direct_bytes_max = self.settings.sessions.unsent_bytes_max;
-        let Some(connection) = self.connections.get_mut(number) else { return };
+        let open = self.connections.get_mut(number).filter(|connection| !connection.is_ending());
+        let Some(connection) = open else { return };
         let blocked = connection.flags.has(Flags::BLOCKED);
         let Some(extra) = connection.extra.as_mut() else { return };
         let Some(session) = extra.session.as_mut() else { return };
+        #[cfg(test)]
+        if self.planted == Planted::ReplyLost && blocked {
+            return session.forget_replies();
+        }
         session.frame_replies(&mut extra.direct);
         if blocked && extra.direct.len() - extra.direct_sent > direct_bytes_max {
             self.counts.add(Counter::DroppedReplies, 1);

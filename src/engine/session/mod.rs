@@ -4,6 +4,7 @@
 //! inbound      a socket's bytes → messages → commands
 //! commands     what each command does
 //! subscribing  into a room, out of it
+//! later        what is said about a room before the session is in it
 //! delivery     a room's publications to those of its subscriptions whose socket takes them
 //! ```
 //!
@@ -13,6 +14,7 @@
 mod commands;
 mod delivery;
 mod inbound;
+mod later;
 mod outside;
 mod subscribing;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::chunk;
 use crate::protocol::frame::{self, CloseCode, Coding, MessageKind};
 
+use later::Later;
 pub use outside::Target;
 pub(crate) use outside::{Act, SessionKey};
 
@@ -86,6 +89,8 @@ pub(crate) struct Session {
     waiting: Vec<u32>,
     /// The one in the middle of whose frame the socket stopped.
     partial: Option<u32>,
+    /// Commands that wait for a subscription to begin, in order.
+    later: Vec<Later>,
     /// Objects for this client alone that wait to be framed, in lines.
     replies: Vec<u8>,
     /// The client as others see it, as JSON: made when it is needed first.
@@ -146,7 +151,7 @@ enum Moves {
 
 /// Where a subscription is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SubscriptionState {
+pub(crate) enum SubscriptionState {
     /// Waits for the room's home to know this shard, or for `connect` to be answered.
     Joining,
     /// A member that has everything, or gets it in turn.
@@ -197,17 +202,20 @@ impl Subscription {
 }
 
 impl Session {
-    pub(super) fn new(transport: Transport, coding: Coding, identity: Identity) -> Self {
+    /// `ids`: the client's, and the secret.
+    pub(super) fn new(transport: Transport, coding: Coding, identity: Identity, ids: [Uuid; 2]) -> Self {
+        let [client, secret] = ids;
         Self {
             transport,
             coding,
             identity,
-            client: Uuid::new_v4(),
-            secret: Uuid::new_v4(),
+            client,
+            secret,
             phase: Phase::New,
             subscriptions: Vec::new(),
             waiting: Vec::new(),
             partial: None,
+            later: Vec::new(),
             replies: Vec::new(),
             info: None,
             next_ping_s: 0,
@@ -223,6 +231,21 @@ impl Session {
 
     pub(super) const fn is_new(&self) -> bool {
         matches!(self.phase, Phase::New)
+    }
+
+    pub(super) const fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget_replies(&mut self) {
+        self.replies.clear();
+    }
+
+    /// Whether something waits for its client.
+    #[cfg(test)]
+    pub(crate) fn owes(&self) -> bool {
+        !self.waiting.is_empty() || self.partial.is_some() || !self.replies.is_empty()
     }
 
     /// Adds an object to what waits to be framed.

@@ -12,8 +12,11 @@ use super::super::ring::{Joining, LocalRoom};
 use super::super::room::RoomName;
 use super::super::settings::Recovery as RecoveryMode;
 use super::super::shard::Shard;
+#[cfg(test)]
+use super::super::simulation::Planted;
 use super::super::socket::Socket;
 use super::commands::position;
+use super::later::Waiting;
 use super::{Moves, Origin, Phase, Session, Subscription, SubscriptionState, Transport};
 use crate::protocol::centrifuge::code::{Error, Unsubscribe};
 use crate::protocol::centrifuge::reply::{self, Recovery, SubscribeResult};
@@ -24,7 +27,7 @@ use crate::protocol::frame::{self, Coding};
 
 /// Bytes of the publications that stand in the answer to a subscribe; what is left of what was missed follows as
 /// pushes, which all members share.
-const REPLAY_REPLY_BYTES_MAX: usize = 16 << 10;
+const REPLAY_REPLY_BYTES_MAX: usize = if cfg!(test) { 1_024 } else { 16 << 10 };
 
 /// A flag of `subscribe`: an error is preferred to a subscription that is not recovered.
 const REJECT_UNRECOVERED: u64 = 2;
@@ -187,6 +190,7 @@ impl<S: Socket> Shard<S> {
             self.say(number, |out| reply::subscribe(out, command, &begun.to_reply()));
         }
         self.send_replies(number);
+        self.hear_later(number, Waiting::Subscription(subscription));
     }
 
     /// Makes a subscription a member. What it missed is in the window, as for everybody; the first of it goes into the
@@ -250,12 +254,18 @@ impl<S: Socket> Shard<S> {
     /// Ends a subscription for the server's own reasons.
     pub(super) fn unsubscribe(&mut self, subscription: u32, why: Unsubscribe) {
         let Some(it) = self.subscriptions.get(subscription) else { return };
-        let number = it.connection;
+        let (number, command) = (it.connection, it.command);
+        let is_unanswered = it.state == SubscriptionState::Joining && it.origin == Origin::Client;
         let Some(name) = self.rooms.get(it.room).map(|room| room.room.name.clone()) else { return };
         self.remove_subscription(subscription);
+        if is_unanswered {
+            let error = Error::EXPIRED.because("the server has ended it before it began");
+            self.say(number, |out| reply::error(out, command, &error));
+        }
         self.counts.add(Counter::Unsubscribed, 1);
         self.say(number, |out| push::unsubscribe(out, name.as_str(), why));
         self.send_replies(number);
+        self.hear_later(number, Waiting::Subscription(subscription));
     }
 
     /// Takes a subscription out of its room and of its session. If its socket stands in the middle of one of the room's
@@ -269,6 +279,10 @@ impl<S: Socket> Shard<S> {
             self.session_moved(it.room, it.connection, Way::Out);
         }
         if let Some(connection) = self.connections.get_mut(it.connection) {
+            #[cfg(test)]
+            if self.planted == Planted::RestForgotten {
+                connection.forget_partial();
+            }
             if is_partial(connection, subscription)
                 && let Some(room) = self.rooms.get(it.room)
                 && let Some(end) = room.window.frame_rest(it.cursor)
@@ -333,7 +347,9 @@ fn cut_out(
 ) -> Vec<u8> {
     let mut objects = Vec::new();
     let head = room.window.head();
-    if !(subscription.recovers && subscription.cursor != head) {
+    // A push that tells of a subscription has no place for publications.
+    let has_place = subscription.origin != Origin::Server;
+    if !(has_place && subscription.recovers && subscription.cursor != head) {
         return objects;
     }
     let mut prefix = Vec::new();
@@ -362,6 +378,12 @@ fn cut_out(
             objects.push(b',');
         }
         objects.extend_from_slice(object);
+        subscription.cursor = entry.end;
+    }
+    #[cfg(test)]
+    if room.planted == Planted::ReplayTooLong
+        && let Some((_, entry)) = room.window.frames_from(subscription.cursor).next()
+    {
         subscription.cursor = entry.end;
     }
     objects

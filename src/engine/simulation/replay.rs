@@ -12,11 +12,12 @@ use super::random::Random;
 use super::socket::{FakeSocket, SharedWire, Wire, lock};
 use super::world::World;
 use crate::engine::admission::Permit;
+use crate::engine::clock::Nanos;
 use crate::engine::command::{Command, Join, Publication, Role};
 use crate::engine::feed::Encoding;
 use crate::engine::home::Held;
 use crate::engine::metrics::Counter;
-use crate::engine::position::Start;
+use crate::engine::position::{Epoch, Position, Start};
 use crate::engine::session::Identity;
 use crate::engine::settings::{Echo, RoomClass, RoomSettings, Settings};
 
@@ -55,31 +56,25 @@ fn command(world: &mut World, command: Command<FakeSocket>) {
 
 /// Joins members who want all of the past, with so much space in their kernels' buffers.
 fn join(world: &mut World, encoding: Encoding, capacity: usize) -> Vec<SharedWire> {
-    (0..MEMBERS)
-        .map(|_| {
-            let room = world.directory.join(&world.names[0]).expect("there are few rooms");
-            let mut wire = Wire::new(capacity, None, world.random.fork(), 0);
-            wire.state_line_follows = encoding == Encoding::V1;
-            let wire = Arc::new(Mutex::new(wire));
-            let join = Join {
-                socket: FakeSocket::new(Arc::clone(&wire)),
-                role: Role::Member {
-                    room,
-                    encoding,
-                    start: Start::Last(u32::MAX),
-                    echo: Echo::On,
-                    identity: Identity::default(),
-                },
-                permit: Permit::uncounted(),
-                greeting: Vec::new(),
-                unread: Vec::new(),
-                deflate: None,
-                joined: None,
-            };
-            command(world, Command::Join(Box::new(join)));
-            wire
-        })
-        .collect()
+    (0..MEMBERS).map(|_| join_at(world, encoding, capacity, Start::Last(u32::MAX))).collect()
+}
+
+fn join_at(world: &mut World, encoding: Encoding, capacity: usize, start: Start) -> SharedWire {
+    let room = world.directory.join(&world.names[0]).expect("there are few rooms");
+    let mut wire = Wire::new(capacity, None, world.random.fork(), 0);
+    wire.state_line_follows = encoding == Encoding::V1;
+    let wire = Arc::new(Mutex::new(wire));
+    let join = Join {
+        socket: FakeSocket::new(Arc::clone(&wire)),
+        role: Role::Member { room, encoding, start, echo: Echo::On, identity: Identity::default() },
+        permit: Permit::uncounted(),
+        greeting: Vec::new(),
+        unread: Vec::new(),
+        deflate: None,
+        joined: None,
+    };
+    command(world, Command::Join(Box::new(join)));
+    wire
 }
 
 fn sends(world: &World) -> u64 {
@@ -126,5 +121,23 @@ fn a_replay_that_is_stuck_is_not_copied() {
         for wire in &wires {
             assert!((1..=3).contains(&lock(wire).handed_whole), "it is stuck");
         }
+    }
+}
+
+/// The wheel of a shard without connections does not turn. Whoever comes next, and is closed at once, is not aborted in
+/// the same turn: it is to read why.
+#[test]
+fn a_shard_that_slept_long_does_not_cut_off_whom_it_closes() {
+    let mut world = world();
+    for slept_s in [10, 100, 100_000] {
+        world.now = Nanos(world.now.0 + slept_s * 1_000_000_000);
+        let start = Start::After(Position { epoch: Epoch(1), offset: 1 });
+        let wire = join_at(&mut world, Encoding::Raw, 1 << 10, start);
+        let mut wire = lock(&wire);
+        assert!(!wire.server_gone, "cut off after a sleep of {slept_s} s");
+        assert_eq!(wire.client_read(4)[2..], 4410u16.to_be_bytes(), "a close frame");
+        wire.client_reset();
+        drop(wire);
+        world.turn(0, None);
     }
 }

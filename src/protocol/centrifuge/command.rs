@@ -172,6 +172,7 @@ pub struct History<'a> {
 pub struct Commands<'a> {
     /// What is not read yet; `None`: nothing is left.
     rest: Option<&'a [u8]>,
+    line: &'a [u8],
     read: usize,
     commands_max: usize,
 }
@@ -186,7 +187,15 @@ pub const fn commands(text: &[u8], commands_max: usize) -> Commands<'_> {
         [before @ .., b'\n'] => before,
         text => text,
     };
-    Commands { rest: Some(text), read: 0, commands_max }
+    Commands { rest: Some(text), line: &[], read: 0, commands_max }
+}
+
+impl<'a> Commands<'a> {
+    /// The text of the command that was read last.
+    #[must_use]
+    pub const fn line(&self) -> &'a [u8] {
+        self.line
+    }
 }
 
 impl<'a> Iterator for Commands<'a> {
@@ -199,7 +208,8 @@ impl<'a> Iterator for Commands<'a> {
         }
         self.read += 1;
         let end = rest.iter().position(|byte| *byte == b'\n');
-        let result = envelope::read(&rest[..end.unwrap_or(rest.len())]);
+        self.line = &rest[..end.unwrap_or(rest.len())];
+        let result = envelope::read(self.line);
         let closes = result.as_ref().is_err_and(|error| matches!(error.verdict(), Verdict::Close(_)));
         self.rest = end.filter(|_| !closes).map(|end| &rest[end + 1..]);
         Some(result)
