@@ -38,8 +38,8 @@ fn program() -> &'static Path {
             "debug" => "dev",
             other => other,
         };
-        // All features of the whole workspace, and a test, with which those of dependencies of tests count as well: what
-        // the test command has built is what this asks for, and nothing is compiled again.
+        // All features of the whole workspace, and a test, with which those of dependencies of tests count as well:
+        // what the test command has built is what this asks for, and nothing is compiled again.
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--workspace", "--all-features", "--bin", "shardcast", "--profile", profile]);
         build.args(["--test", "command_line"]);
