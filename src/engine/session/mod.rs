@@ -4,12 +4,14 @@
 //! inbound      a socket's bytes → messages → commands
 //! commands     what each command does
 //! subscribing  into a room, out of it
+//! changes      from whole publications to what has changed since
 //! delivery     a room's publications to those of its subscriptions whose socket takes them
 //! ```
 //!
 //! A session is a connection without a room of its own. Each of its subscriptions stands in a room's ring in its place,
 //! with a cursor of its own; what goes out to the session alone (replies, pings) goes out between their frames.
 
+mod changes;
 mod commands;
 mod delivery;
 mod inbound;
