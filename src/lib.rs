@@ -58,7 +58,7 @@ pub use engine::{
 };
 
 #[doc(inline)]
-pub use engine::settings::{Presence, PresenceEvents, Recovery, SessionSettings};
+pub use engine::settings::{Delta, Presence, PresenceEvents, Recovery, SessionSettings};
 #[doc(inline)]
 pub use engine::{Identity, SessionTerms, Target, Transport};
 

@@ -9,6 +9,7 @@ use std::sync::Once;
 use cap::Cap;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use shardcast::protocol::centrifuge::delta;
 
 pub use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 pub use mutation::{PROTOCOL, SERVER, mutate_text};
@@ -76,4 +77,50 @@ pub fn one_value(json: &[u8]) -> Option<Value> {
         panic!("{error}: {shown}");
     }
     serde_json::from_slice(json).ok()
+}
+
+/// A number in base 64 at the start of a fossil delta.
+fn number(delta: &mut &[u8]) -> usize {
+    const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
+    let mut number = 0;
+    while let [first, rest @ ..] = delta
+        && let Some(digit) = DIGITS.iter().position(|digit| digit == first)
+    {
+        (number, *delta) = (number * 64 + digit, rest);
+    }
+    number
+}
+
+/// What a fossil delta makes of `base`.
+///
+/// # Panics
+/// It is broken, or something else than its size and checksum say.
+pub fn apply_delta(base: &[u8], delta: &[u8]) -> Vec<u8> {
+    let delta = &mut &*delta;
+    let size = number(delta);
+    *delta = delta.strip_prefix(b"\n").expect("a line end behind the size");
+    let mut target = Vec::new();
+    loop {
+        let length = number(delta);
+        let (operator, rest) = delta.split_first().expect("a delta ends with a semicolon");
+        *delta = rest;
+        match operator {
+            b'@' => {
+                let start = number(delta);
+                *delta = delta.strip_prefix(b",").expect("a comma behind a copy");
+                target.extend_from_slice(&base[start..start + length]);
+            }
+            b':' => {
+                let (inserted, rest) = delta.split_at(length);
+                target.extend_from_slice(inserted);
+                *delta = rest;
+            }
+            b';' => {
+                assert_eq!(length, delta::checksum(&target) as usize, "the checksum");
+                assert_eq!(target.len(), size);
+                return target;
+            }
+            other => panic!("operator {other}"),
+        }
+    }
 }

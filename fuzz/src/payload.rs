@@ -5,51 +5,10 @@
 use serde_json::Value;
 use shardcast::MessageKind;
 use shardcast::protocol::centrifuge::delta;
+use shardcast::protocol::centrifuge::publication::Data;
+use shardcast::protocol::centrifuge::texts::Texts;
 use shardcast::protocol::{event_stream, json, v1};
-use shardcast_fuzz::{bounded, fuzz_target, one_value, take_u16};
-
-/// A number in base 64 at the start of a fossil delta.
-fn number(delta: &mut &[u8]) -> usize {
-    const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
-    let mut number = 0;
-    while let [first, rest @ ..] = delta
-        && let Some(digit) = DIGITS.iter().position(|digit| digit == first)
-    {
-        (number, *delta) = (number * 64 + digit, rest);
-    }
-    number
-}
-
-/// What `delta` makes of `base`.
-fn apply(base: &[u8], delta: &[u8]) -> Vec<u8> {
-    let delta = &mut &*delta;
-    let size = number(delta);
-    *delta = delta.strip_prefix(b"\n").expect("a line end behind the size");
-    let mut target = Vec::new();
-    loop {
-        let length = number(delta);
-        let (operator, rest) = delta.split_first().expect("a delta ends with a semicolon");
-        *delta = rest;
-        match operator {
-            b'@' => {
-                let start = number(delta);
-                *delta = delta.strip_prefix(b",").expect("a comma behind a copy");
-                target.extend_from_slice(&base[start..start + length]);
-            }
-            b':' => {
-                let (inserted, rest) = delta.split_at(length);
-                target.extend_from_slice(inserted);
-                *delta = rest;
-            }
-            b';' => {
-                assert_eq!(length, delta::checksum(&target) as usize);
-                assert_eq!(target.len(), size);
-                return target;
-            }
-            other => panic!("operator {other}"),
-        }
-    }
-}
+use shardcast_fuzz::{apply_delta, bounded, fuzz_target, one_value, take_u16};
 
 /// The lines of the one event in the one chunk.
 fn event(chunk: &[u8]) -> Vec<&str> {
@@ -101,15 +60,38 @@ fn bytes(bytes: &[u8]) {
     assert_eq!((header.epoch, header.offset, header.state, payload), ("1f", 7, None, bytes));
 }
 
+/// The second of two publications, for who has the first: what comes out is what others get.
+fn change(kind: MessageKind, before: &[u8], now: &[u8]) {
+    let mut texts = Texts::default();
+    texts.set(kind, before, None);
+    let base = texts.text().to_vec();
+    texts.set(kind, now, Some(&base));
+    let string = |text: &[u8]| serde_json::from_slice::<String>(text).expect("a JSON string").into_bytes();
+    let (Data::Whole(whole) | Data::Delta(whole)) = texts.whole();
+    assert_eq!(string(whole), texts.text());
+    match texts.changed() {
+        Data::Whole(text) => assert_eq!(text, whole),
+        Data::Delta(delta) => {
+            assert!(delta.len() < whole.len(), "a delta is shorter");
+            assert_eq!(apply_delta(&base, &string(delta)), texts.text());
+        }
+    }
+    let mut value = Vec::new();
+    json::payload(&mut value, kind, now);
+    assert_eq!(texts.text(), value);
+}
+
 fuzz_target!(|data: &[u8]| {
     let mut rest = data;
     let cut = usize::from(take_u16(&mut rest));
     let (base, target) = rest.split_at(cut % (rest.len() + 1));
     bounded(128 * data.len() + (256 << 10), || {
         bytes(rest);
+        change(MessageKind::Text, base, target);
+        change(MessageKind::Binary, base, target);
         let mut out = Vec::new();
         delta::encode(base, target, &mut out);
-        assert_eq!(apply(base, &out), target);
+        assert_eq!(apply_delta(base, &out), target);
         if let Ok(all) = std::str::from_utf8(rest) {
             text(all);
             if std::str::from_utf8(base).is_ok() {

@@ -7,10 +7,12 @@
 
 #![no_main]
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use shardcast::engine::fuzzed::Sessions;
-use shardcast_fuzz::{PROTOCOL, bounded, fuzz_mutator, fuzz_target, mutate_text, one_value};
+use shardcast_fuzz::{PROTOCOL, apply_delta, bounded, fuzz_mutator, fuzz_target, mutate_text, one_value};
 
 /// A text message as clients send it.
 fn message(text: &[u8]) -> Vec<u8> {
@@ -36,23 +38,26 @@ fn message(text: &[u8]) -> Vec<u8> {
 struct Client {
     got: Vec<u8>,
     closed: bool,
+    /// By room, the last publication that came, if it was a string: what a delta applies to.
+    texts: HashMap<String, String>,
 }
 
 impl Client {
     fn take(&mut self, bytes: Vec<u8>) {
         self.got.extend(bytes);
-        while let Some((first, payload, length)) = parse(&self.got) {
-            assert!(!self.closed, "a frame behind the close frame");
+        let Self { got, closed, texts } = self;
+        while let Some((first, payload, length)) = parse(got) {
+            assert!(!*closed, "a frame behind the close frame");
             match first {
-                0x81 => lines(payload),
+                0x81 => lines(payload, texts),
                 0x88 => {
                     assert!(payload.len() >= 2 && std::str::from_utf8(&payload[2..]).is_ok(), "a close frame");
-                    self.closed = true;
+                    *closed = true;
                 }
                 0x89 | 0x8a => assert!(payload.len() <= 125, "a control frame"),
                 other => panic!("a frame that begins with {other:#x}"),
             }
-            self.got.drain(..length);
+            got.drain(..length);
         }
     }
 }
@@ -69,12 +74,28 @@ fn parse(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     Some((first, bytes.get(header..header + length)?, header + length))
 }
 
-fn lines(payload: &[u8]) {
+/// Remembers the text of a publication, for the next: whatever a delta is made against, it has come.
+fn publication(push: &Value, texts: &mut HashMap<String, String>) {
+    let Some(channel) = push["channel"].as_str() else { return };
+    let Some(object) = push.get("pub") else { return };
+    let text = match (object["data"].as_str(), &object["delta"]) {
+        (Some(delta), Value::Bool(true)) => {
+            let base = texts.get(channel).expect("a delta behind a whole publication");
+            Some(String::from_utf8(apply_delta(base.as_bytes(), delta.as_bytes())).expect("a text"))
+        }
+        (data, _) => data.map(str::to_owned),
+    };
+    texts.remove(channel);
+    texts.extend(text.map(|text| (channel.to_owned(), text)));
+}
+
+fn lines(payload: &[u8], texts: &mut HashMap<String, String>) {
     let text = std::str::from_utf8(payload).expect("a text is UTF-8");
     for line in text.split('\n') {
         let Some(value) = one_value(line.as_bytes()) else { continue };
         let object = value.as_object().expect("a reply or a push is an object");
         assert!(object.is_empty() || object.contains_key("id") || object.contains_key("push"), "{line}");
+        publication(&value["push"], texts);
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::clock::Nanos;
 use super::directory::Room;
-use super::feed::{Content, Feed};
+use super::feed::{Content, Feed, Form};
 use super::home::Homes;
 use super::metrics::Counter;
 use super::presence::{Attendee, Event, Move, PresenceStats, Present, Way};
@@ -160,7 +160,8 @@ impl<S: Socket> Shard<S> {
         }
         self.directory.hold_more(room);
         // Too short to be worth compressing: everybody gets them as they are.
-        let feed = Feed { encoding: feed.encoding, content: Content::Presence, coding: Coding::Plain };
+        let (encoding, content) = (feed.encoding, Content::Presence);
+        let feed = Feed { encoding, content, form: Form::Value, coding: Coding::Plain };
         let room_number = self.local_room(room, feed);
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;

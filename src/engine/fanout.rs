@@ -5,6 +5,7 @@
 
 use super::clock::Nanos;
 use super::connection::{Connection, Flags, Sent, State, send};
+use super::feed::Form;
 use super::membership::{CLOSE_SLOW, Close};
 use super::metrics::{Counter, record};
 use super::post::Chunk;
@@ -25,7 +26,8 @@ impl<S: Socket> Shard<S> {
         // The shard may have left the room, and come back, while the chunk was on its way.
         let current = |room: &&mut LocalRoom| room.room.id == chunk.room_id && room.joining.is_none();
         let Some(room) = self.rooms.get_mut(chunk.number).filter(current) else { return };
-        debug_assert!(room.holders > 0, "a room without members, present or to be, is not kept");
+        let is_idle = room.feed.form == Form::Whole;
+        debug_assert!(room.holders > 0 || is_idle, "a room without members, present or to be, is not kept");
         room.append(chunk, self.now);
         if room.warmth == Warmth::Cold {
             self.warm.push(chunk.number);
@@ -110,8 +112,9 @@ impl<S: Socket> Shard<S> {
     fn slice(&mut self, number: u32, mut visits_left: usize) -> usize {
         let Some(room) = self.rooms.get_mut(number) else { return visits_left };
         if room.feed.encoding.is_multiplexed() {
-            let SlicePart { tally, visits_left } = self.slice_of_sessions(number, visits_left);
+            let SlicePart { tally, visits_left, movers } = self.slice_of_sessions(number, visits_left);
             self.offered(number);
+            self.follow_changes(movers);
             self.settle_tally(tally);
             return visits_left;
         }
@@ -365,6 +368,8 @@ impl Tally {
 pub(crate) struct SlicePart {
     pub(crate) tally: Tally,
     pub(crate) visits_left: usize,
+    /// Subscriptions that may go on in another feed: see `session::changes`.
+    pub(crate) movers: Vec<u32>,
 }
 
 /// Sends what is between two positions, and moves the cursor.

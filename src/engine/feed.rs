@@ -10,6 +10,7 @@ use super::position::{Began, Epoch, Position};
 use super::presence::Way;
 use super::settings::{LagPolicy, Presence, RoomSettings};
 use crate::protocol::centrifuge::publication::{ClientInfo, PublicationView};
+use crate::protocol::centrifuge::texts::Texts;
 use crate::protocol::centrifuge::{push, stream};
 use crate::protocol::event_stream::{self, Begin};
 use crate::protocol::frame::{self, Coding, MessageKind};
@@ -43,11 +44,24 @@ pub(crate) enum Content {
     Presence,
 }
 
+/// How a publication's payload stands in its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// As the encoding has it.
+    Value,
+    /// As a string of its text, for sessions that are to get changes and have nothing yet: see `session::changes`.
+    Whole,
+    /// As a string of what has changed since the publication before, or of its text where that is no longer.
+    Changed,
+}
+
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Feed {
     pub(crate) encoding: Encoding,
     pub(crate) content: Content,
+    /// Of publications over the centrifuge protocol only.
+    pub(crate) form: Form,
     /// Whether its frames are compressed.
     pub(crate) coding: Coding,
 }
@@ -60,6 +74,8 @@ pub(crate) struct Encodable<'p> {
     pub(crate) offset: u64,
     pub(crate) kind: MessageKind,
     pub(crate) payload: &'p [u8],
+    /// Of this payload, for feeds in a form that has one.
+    pub(crate) texts: &'p Texts,
     /// JSON objects.
     pub(crate) tags: Option<&'p str>,
     pub(crate) info: Option<&'p str>,
@@ -145,7 +161,17 @@ impl Feed {
     }
 
     pub(crate) const fn publications(encoding: Encoding, coding: Coding) -> Self {
-        Self { encoding, content: Content::Publications, coding }
+        Self { encoding, content: Content::Publications, form: Form::Value, coding }
+    }
+
+    /// The same in another form.
+    pub(crate) const fn in_form(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
+    /// Whether somebody who comes back may find here what it missed: of changes nothing is kept.
+    pub(crate) fn is_kept(self) -> bool {
+        self.content == Content::Publications && self.form != Form::Changed
     }
 
     /// Appends a publication as one frame. O(payload), but for compressed ones about 10 µs and more: see
@@ -167,7 +193,7 @@ impl Feed {
                 event_stream::publication(out, &position, kind, payload);
             }
             Encoding::Centrifuge | Encoding::CentrifugeEvents | Encoding::CentrifugeLines => {
-                self.encoding.encode_push(out, &publication.push());
+                self.encoding.encode_push(out, &publication.push(self.form));
             }
         }
     }
@@ -185,11 +211,16 @@ impl Feed {
 
 impl Encodable<'_> {
     /// As a push of the centrifuge protocol.
-    fn push(&self) -> Vec<u8> {
-        let Self { room, offset, kind, payload, tags, info, keeps, time_ms, .. } = *self;
+    fn push(&self, form: Form) -> Vec<u8> {
+        let Self { room, offset, kind, payload, texts, tags, info, keeps, time_ms, .. } = *self;
         let offset = if keeps { offset } else { 0 };
         let mut push = Vec::with_capacity(payload.len() + 128);
-        push::publication(&mut push, room, &PublicationView { offset, kind, payload, time_ms, tags, info });
+        let view = PublicationView { offset, kind, payload, time_ms, tags, info };
+        match form {
+            Form::Value => push::publication(&mut push, room, &view),
+            Form::Whole => push::publication_with(&mut push, room, &view, texts.whole()),
+            Form::Changed => push::publication_with(&mut push, room, &view, texts.changed()),
+        }
         push
     }
 }

@@ -11,15 +11,16 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::admission::Permit;
+use super::asking::Ask;
 use super::clock::{Nanos, Unix};
 use super::command::{Command, Join, Publication, Role};
-use super::directory::Directory;
+use super::directory::{Directory, Room};
 use super::home::Held;
 use super::inbox::{Sender, Wake, inbox};
 use super::outbox::Outbox;
 use super::room::RoomName;
 use super::session::{Identity, SessionTerms, Transport};
-use super::settings::{RoomClass, RoomSettings, Settings};
+use super::settings::{Delta, LagPolicy, Recovery, RoomClass, RoomSettings, Settings};
 use super::shard::{Parts, Ready, Shard, Turn};
 use super::socket::Socket;
 
@@ -74,7 +75,7 @@ impl Socket for FakeSocket {
         let mut wire = lock(&self.0);
         assert!(!wire.ended, "something is sent after the end");
         let length = bytes.len().min(wire.capacity - wire.to_client.len());
-        if length == 0 {
+        if length == 0 && !bytes.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
         wire.to_client.extend_from_slice(&bytes[..length]);
@@ -105,18 +106,37 @@ pub struct Sessions {
 
 impl Sessions {
     /// One client for each of `capacities`: bytes that it leaves unread before its socket takes no more. Rooms whose
-    /// names begin with `h` keep a history.
+    /// names begin with `h` keep a history. These, and those with `d`, send changes to who asks. A second letter says
+    /// how they treat who lags (`s`kip, `l`atest), or what they keep: the newest counts (`c`ache), or more (`b`ig).
     #[must_use]
     pub fn new(capacities: &[usize]) -> Self {
+        let changing = RoomSettings {
+            window_count_max: 8,
+            window_bytes_max: 4 << 10,
+            delta: Delta::Fossil,
+            ..RoomSettings::default()
+        };
         let kept = RoomSettings {
             history_count_max: 10,
             history_bytes_max: 4 << 10,
             history_age_max: Duration::from_secs(60),
-            window_count_max: 20,
-            window_bytes_max: 4 << 10,
-            ..RoomSettings::default()
+            ..changing.clone()
         };
-        let rooms = vec![RoomClass { pattern: "h*".to_owned(), settings: kept }];
+        let class = |pattern: &str, settings: &RoomSettings, lag| {
+            let (pattern, settings) = (pattern.to_owned(), RoomSettings { lag, ..settings.clone() });
+            RoomClass { pattern, settings }
+        };
+        let big = RoomSettings { history_count_max: 100, history_bytes_max: 64 << 10, ..kept.clone() };
+        let cache = RoomSettings { recovery: Recovery::Cache, ..kept.clone() };
+        let rooms = vec![
+            class("hb*", &big, LagPolicy::Skip),
+            class("hc*", &cache, LagPolicy::Skip),
+            class("hs*", &kept, LagPolicy::Skip),
+            class("h*", &kept, LagPolicy::Disconnect),
+            class("ds*", &changing, LagPolicy::Skip),
+            class("dl*", &changing, LagPolicy::Latest),
+            class("d*", &changing, LagPolicy::Disconnect),
+        ];
         let settings = Arc::new(Settings { shards: NonZeroUsize::new(1), rooms, ..Settings::default() });
         let directory = Directory::new(Arc::clone(&settings), 1);
         let (sender, inbox) =
@@ -189,10 +209,31 @@ impl Sessions {
 
     /// Somebody who is no client publishes a text. Nothing happens in a room that does not exist.
     pub fn publish(&mut self, room: &str, text: &str) {
-        let Some(room) = RoomName::new(room).ok().and_then(|name| self.directory.get(&name)) else { return };
-        let publication = Publication::text(Bytes::copy_from_slice(text.as_bytes()));
+        self.publish_as(room, Publication::text(Bytes::copy_from_slice(text.as_bytes())));
+    }
+
+    /// The same with anything else.
+    pub fn publish_as(&mut self, room: &str, publication: Publication) {
+        let Some(room) = self.room(room) else { return };
         let (reply, _) = oneshot::channel();
         self.command(Command::Publish { room, held: Held::No, publication, reply });
+    }
+
+    /// Somebody removes what a room has kept.
+    pub fn forget(&mut self, room: &str) {
+        let Some(room) = self.room(room) else { return };
+        let (reply, _) = oneshot::channel();
+        self.command(Command::Ask { room, ask: Ask::Forget, reply });
+    }
+
+    fn room(&self, name: &str) -> Option<Arc<Room>> {
+        RoomName::new(name).ok().and_then(|name| self.directory.get(&name))
+    }
+
+    /// In how many forms rooms are here: each for those who get the same bytes.
+    #[must_use]
+    pub fn feeds(&self) -> usize {
+        self.shard.rooms.len()
     }
 
     /// Time goes by.

@@ -131,6 +131,7 @@ impl<S: Socket> Shard<S> {
                     Verdict::Gone(counter) => self.abort(number, counter),
                 }
             }
+            self.leave_idle_rooms();
             self.cool(second);
         }
     }

@@ -5,6 +5,7 @@
 //! without a lock. What came during one turn goes out as one chunk per feed.
 
 mod keeping;
+mod newest;
 mod waiting;
 
 use std::cmp::Reverse;
@@ -21,7 +22,7 @@ use super::command::{Keeping, Published};
 use super::compressor::Compressor;
 use super::directory::{Directory, Room};
 use super::ending::Mark;
-use super::feed::{Content, Encodable, Encoding, Feed};
+use super::feed::{Content, Encodable, Encoding, Feed, Form};
 use super::history::{self, History, HistoryQuery, Log, Record};
 use super::outbox::Outbox;
 use super::position::{Epoch, Position};
@@ -31,8 +32,10 @@ use super::settings::RoomSettings;
 #[cfg(test)]
 use super::simulation::Planted;
 use super::window::{Entry, Publisher};
+use crate::protocol::centrifuge::texts::Texts;
 use crate::protocol::frame::Coding;
 use keeping::Kept;
+use newest::Newest;
 use waiting::{Waiting, Waits};
 
 /// Bytes of a room's past that are compressed for a shard that comes, the newest.
@@ -54,6 +57,8 @@ pub(crate) struct Homes {
     kept_bytes: usize,
     kept_bytes_max: usize,
     compressor: Compressor,
+    /// Of the publication that is being encoded.
+    texts: Texts,
     /// Rooms that hold leaves back, each once: when to look at them.
     pub(super) leaves: BinaryHeap<Reverse<(Nanos, u64)>>,
     pub(super) events: EventCounts,
@@ -70,6 +75,8 @@ pub(super) struct HomeRoom {
     /// Publications of this turn, and moves that are told.
     pub(super) unsent: u64,
     pub(super) feeds: Vec<HomeFeed>,
+    /// `None`: nobody gets changes.
+    newest: Option<Box<Newest>>,
     /// `None`: the room has no history.
     kept: Option<Box<Kept>>,
     /// `None`: the room keeps no presence.
@@ -102,6 +109,7 @@ impl Homes {
             kept_bytes: 0,
             kept_bytes_max,
             compressor,
+            texts: Texts::default(),
             leaves: BinaryHeap::new(),
             events: EventCounts::default(),
             #[cfg(test)]
@@ -125,7 +133,7 @@ impl Homes {
         if room.unsent == 0 {
             self.unsent.push(to);
         }
-        let published = room.number(message, &mut self.compressor);
+        let published = room.number(message, &mut self.texts, &mut self.compressor);
         if room.kept.is_some() {
             self.keep(to, message);
         } else if let Some(waiting) = &mut room.waiting {
@@ -209,8 +217,10 @@ impl Homes {
         let shards = &mut home.feeds[index].shards;
         debug_assert!(shards.iter().all(|other| other.shard != member.shard), "a shard enters a feed once");
         shards.push(member);
+        home.needs_texts();
         let position = Position { epoch: home.epoch, offset: home.newest_of(member.feed.content) };
-        let kept = self.rooms.get(&room_id).and_then(|home| home.encode_kept(member, &mut self.compressor));
+        let Self { rooms, texts, compressor, .. } = self;
+        let kept = rooms.get(&room_id).and_then(|home| home.encode_kept(member, texts, compressor));
         let entered = Entered { member, room_id, position, kept };
         outbox.deliver(member.shard, ToShard::Entered(Box::new(entered)));
     }
@@ -224,6 +234,7 @@ impl Homes {
             of_feed.shards.retain(|other| other.shard != shard);
         }
         home.feeds.retain(|feed| !feed.shards.is_empty());
+        home.needs_texts();
         self.left(room_id, now);
     }
 
@@ -274,16 +285,17 @@ impl Homes {
         if std::mem::take(&mut home.unsent) == 0 {
             return;
         }
-        let bounds = |content| (home.newest_of(content), home.kept_from_of(content));
-        let (publications, presence) = (bounds(Content::Publications), bounds(Content::Presence));
+        let (publications, moves) = (home.newest_of(Content::Publications), home.newest_of(Content::Presence));
+        let room_keeps_from = home.kept_from();
         for HomeFeed { feed, shards, frames, entries } in &mut home.feeds {
             if entries.is_empty() {
                 continue;
             }
-            let (newest, kept_from) = match feed.content {
+            let newest = match feed.content {
                 Content::Publications => publications,
-                Content::Presence => presence,
+                Content::Presence => moves,
             };
+            let kept_from = if feed.is_kept() { room_keeps_from } else { NOTHING_KEPT };
             let first_offset = newest + 1 - entries.len() as u64;
             let frames = Bytes::from(std::mem::take(frames));
             let shared: Arc<[Entry]> = entries.as_slice().into();
@@ -336,7 +348,7 @@ impl HomeRoom {
             Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held: false, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
         let roll = Roll::new(settings).map(Box::new);
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), kept, roll, waiting: None }
+        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), newest: None, kept, roll, waiting: None }
     }
 
     /// Offset of the newest of what a feed with this content has.
@@ -344,14 +356,6 @@ impl HomeRoom {
         match content {
             Content::Publications => self.offset,
             Content::Presence => self.roll.as_ref().map_or(0, |roll| roll.offset()),
-        }
-    }
-
-    /// Offset of the oldest that is kept of what a feed with this content has.
-    fn kept_from_of(&self, content: Content) -> u64 {
-        match content {
-            Content::Publications => self.kept_from(),
-            Content::Presence => NOTHING_KEPT,
         }
     }
 
@@ -366,10 +370,13 @@ impl HomeRoom {
     }
 
     /// Numbers a message, and encodes it for each feed.
-    fn number(&mut self, message: &Message<'_>, compressor: &mut Compressor) -> Published {
+    fn number(&mut self, message: &Message<'_>, texts: &mut Texts, compressor: &mut Compressor) -> Published {
         self.offset += 1;
         self.unsent += 1;
         let Message { kind, payload, publisher, published, tags, info, .. } = *message;
+        if let Some(newest) = &mut self.newest {
+            newest.follow(kind, payload.bytes(), texts);
+        }
         for HomeFeed { feed, frames, entries, .. } in &mut self.feeds {
             if feed.content != Content::Publications {
                 continue;
@@ -381,7 +388,8 @@ impl HomeRoom {
                     (self.room.name.as_str(), self.epoch, self.offset, payload.bytes());
                 let (tags, info) = (tags.map(|it| &**it), info.map(|it| &**it));
                 let keeps = self.kept.is_some();
-                let publication = Encodable { room, epoch, offset, kind, payload, tags, info, time_ms: 0, keeps };
+                let (texts, time_ms) = (&*texts, 0);
+                let publication = Encodable { room, epoch, offset, kind, payload, texts, tags, info, time_ms, keeps };
                 feed.encode(frames, &publication, compressor);
             }
             entries.push(Entry { end: frames.len() as u64, published, publisher });
@@ -391,18 +399,23 @@ impl HomeRoom {
 
     /// Everything that is kept, for a shard that comes. Of what is to be compressed only the newest is, as far as that
     /// holds the home up for a millisecond or so: plain frames are no less right.
-    fn encode_kept(&self, Entrant { feed, number, .. }: Entrant, compressor: &mut Compressor) -> Option<Chunk> {
-        let kept = self.kept.as_ref().filter(|_| feed.content == Content::Publications)?;
+    fn encode_kept(&self, entrant: Entrant, texts: &mut Texts, compressor: &mut Compressor) -> Option<Chunk> {
+        let Entrant { feed, number, .. } = entrant;
+        let kept = self.kept.as_ref().filter(|_| feed.is_kept())?;
         let (mut frames, mut entries) = (Vec::new(), Vec::new());
         let mut bytes_left = kept.log.bytes();
         for (record, published, keeping) in kept.log.records() {
             let Record { offset, kind, payload, tags, info, .. } = record;
+            if feed.form == Form::Whole {
+                texts.set(*kind, payload, None);
+            }
             let encodable = Encodable {
                 room: self.room.name.as_str(),
                 epoch: self.epoch,
                 offset: *offset,
                 kind: *kind,
                 payload,
+                texts,
                 tags: tags.as_deref(),
                 info: info.as_deref(),
                 time_ms: 0,

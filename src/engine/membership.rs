@@ -9,7 +9,7 @@ use super::admission::Permit;
 use super::command::{Join, Role};
 use super::connection::{Connection, Extra, Flags, Sent, State};
 use super::directory::Room;
-use super::feed::Feed;
+use super::feed::{Feed, Form};
 use super::metrics::Counter;
 use super::position::{Began, Position};
 use super::post::{Entered, Entrant, ToShard};
@@ -394,7 +394,7 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// One member less; the last one takes the room with it. `place`: `None` if it was still joining.
+    /// One member less. `place`: `None` if it was still joining.
     pub(crate) fn leave_room(&mut self, number: u32, place: Option<u32>) {
         let Some(room) = self.rooms.get_mut(number) else { return };
         if room.tells_moves() {
@@ -405,18 +405,39 @@ impl<S: Socket> Shard<S> {
         if let Some(place) = place {
             room.remove(place);
         }
+        self.release_room(number);
+    }
+
+    /// One holder less; the last one takes the room with it, at once or a little later.
+    pub(crate) fn release_room(&mut self, number: u32) {
+        let Some(room) = self.rooms.get_mut(number) else { return };
         room.holders -= 1;
         if room.holders > 0 {
-            return self.renumber(number);
+            self.renumber(number);
+        } else if room.feed.form == Form::Whole {
+            self.idle_rooms.push((number, room.stay));
+        } else {
+            self.forget_room(number);
         }
-        let room = self.rooms.remove(number).expect("the room was just found");
+    }
+
+    /// Tells a room's home that nobody here gets this feed any more.
+    pub(crate) fn forget_room(&mut self, number: u32) {
+        let Some(room) = self.rooms.remove(number) else { return };
+        debug_assert_eq!(room.holders, 0, "nobody holds it");
         self.backlogged -= usize::from(room.backlogged);
         self.room_numbers.remove(&(room.room.id, room.feed));
         if self.room_numbers.capacity() > 1_024 && self.room_numbers.capacity() / 8 > self.room_numbers.len() {
             self.room_numbers.shrink_to(self.room_numbers.len() * 2);
         }
-        self.outbox
-            .deliver(room.room.home, ToShard::Leave { room_id: room.room.id, feed: room.feed, shard: self.own_number });
+        let (room_id, home, feed) = (room.room.id, room.room.home, room.feed);
+        self.outbox.deliver(home, ToShard::Leave { room_id, feed, shard: self.own_number });
+        if feed.form == Form::Changed
+            && let Some(idle) = self.room_numbers.get(&(room_id, feed.in_form(Form::Whole)))
+        {
+            // Nobody is there either: whoever begins there holds this one as well.
+            self.forget_room(*idle);
+        }
     }
 
     /// What the poller reported: the kernel takes more.

@@ -150,6 +150,9 @@ pub struct RoomSettings {
     pub history_age_max: Duration,
     /// What a session that comes back gets of a room that keeps publications.
     pub recovery: Recovery,
+    /// Whether sessions that ask for it get what has changed since the publication before, where that is shorter than
+    /// the whole one. Not with `lag = "latest"`: who leaves publications out has nothing that a change applies to.
+    pub delta: Delta,
     /// Whether others may ask who is in the room. How many there are is known in any case.
     pub presence: Presence,
     /// Whether members that ask for it are told who comes and goes: users, not their connections.
@@ -180,6 +183,17 @@ pub enum Recovery {
     Stream,
     /// The newest publication, if it has not seen that (prices); whoever comes for the first time gets it as well.
     Cache,
+}
+
+/// Whether sessions that ask for changes get them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Delta {
+    /// They get whole publications, like everybody.
+    #[default]
+    Off,
+    /// In Fossil's delta format, made once per publication. With `lag = "skip"`, a session that lags is put out of the
+    /// room; its client comes back by itself, and begins with a whole publication.
+    Fossil,
 }
 
 /// Whether others may ask who is in a room.
@@ -324,6 +338,7 @@ impl Default for RoomSettings {
             history_bytes_max: 1 << 20,
             history_age_max: Duration::from_secs(5 * 60),
             recovery: Recovery::Stream,
+            delta: Delta::Off,
             presence: Presence::Off,
             presence_events: PresenceEvents::Off,
             presence_members_max: 1_000,
@@ -338,6 +353,12 @@ impl RoomSettings {
     #[must_use]
     pub const fn has_history(&self) -> bool {
         self.history_count_max > 0
+    }
+
+    /// Whether sessions that ask for changes get them.
+    #[must_use]
+    pub const fn has_deltas(&self) -> bool {
+        matches!(self.delta, Delta::Fossil) && !matches!(self.lag, LagPolicy::Latest)
     }
 
     /// Whether the room knows who is in it.

@@ -88,6 +88,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) backlogged: usize,
     /// Rooms whose window holds memory.
     pub(crate) warm: Vec<u32>,
+    /// Number and stay of rooms that nobody held at some time since the last second: see `session::changes`.
+    pub(crate) idle_rooms: Vec<(u32, u32)>,
     pub(crate) wheel: Wheel,
     pub(crate) read_buffer: Vec<u8>,
     /// Of clients' compressed messages; `None` until the first comes.
@@ -158,6 +160,7 @@ impl<S: Socket> Shard<S> {
             throttled: BinaryHeap::new(),
             backlogged: 0,
             warm: Vec::new(),
+            idle_rooms: Vec::new(),
             wheel: Wheel::new(),
             read_buffer: vec![0; READ_BYTES],
             inflater: None,

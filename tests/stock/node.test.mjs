@@ -541,34 +541,101 @@ describe("stock centrifuge-js", { concurrency: true }, () => {
         assert.deepEqual((await published(subscription, 3)).map(({ n }) => n), [3, 6, 7]);
       });
 
-      test("12: a client that asks for deltas, which are not made, gets whole publications, also across a reconnect", async (t) => {
-        const room = unique("h-");
+      /** Publication `n` of a room in which a few fields change each time. */
+      const state = Object.fromEntries(numbers(0, 59).map((key) => [`field-${key}-é`, `value of ${key} \u{1f600}`]));
+      const step = (n) => ({ n, ...state, [`field-${n % 60}-é`]: `changed by ${n}` });
+
+      /** Publishes, and waits until a subscription has so many: what comes with a whole publication may be whole too. */
+      async function publishAndSee(subscription, count, payload) {
+        await server.publish(subscription.channel, payload);
+        return published(subscription, count);
+      }
+
+      test("12: deltas: each publication as it was published, also across a reconnect", async (t) => {
+        const room = unique("delta-");
         const proxy = await proxied(t);
         const one = await member(t, transport, { base: proxy.url });
         const subscription = await one.subscribe(room, { delta: "fossil" });
-        const state = Object.fromEntries(numbers(0, 60).map((key) => [`field-${key}-é`, `value of ${key} \u{1f600}`]));
-        const step = (n) => server.publish(room, { n, ...state, [`field-${n % 60}-é`]: `changed by ${n}` });
-        for (const n of numbers(1, 20)) await step(n);
+        await publishAndSee(subscription, 1, step(1));
+        for (const n of numbers(2, 20)) await server.publish(room, step(n));
         await published(subscription, 20);
+        const { numFullPayloads, numDeltaPayloads, bytesReceived, bytesDecoded } = subscription.deltaStats();
+        assert.deepEqual([numFullPayloads, numDeltaPayloads], [1, 19], "the first is whole");
+        assert.ok(bytesReceived < bytesDecoded / 5, `${bytesReceived} bytes for ${bytesDecoded}`);
         const journal = subscription.journal.mark();
         proxy.refuse();
         proxy.cut();
         await subscription.journal.wait("the loss", "subscribing", { from: journal });
-        for (const n of numbers(21, 30)) await step(n);
+        for (const n of numbers(21, 30)) await server.publish(room, step(n));
         proxy.pass();
         await published(subscription, 30);
-        for (const n of numbers(31, 40)) await step(n);
+        assert.equal(subscription.deltaStats().numDeltaPayloads, 19, "what was missed is whole");
+        await publishAndSee(subscription, 31, step(31));
+        for (const n of numbers(32, 40)) await server.publish(room, step(n));
         const seen = await published(subscription, 40);
-        seen.forEach((data, index) => assert.deepEqual(data, { ...state, n: index + 1, [`field-${(index + 1) % 60}-é`]: `changed by ${index + 1}` }));
-        assert.equal(subscription.deltaStats().numDeltaPayloads, 0);
+        seen.forEach((data, index) => assert.deepEqual(data, step(index + 1)));
+        assert.ok(subscription.deltaStats().numDeltaPayloads >= 19 + 9, "and what comes then is not");
       });
 
-      test("12: a room without history sends no deltas, and says so", async (t) => {
+      test("12: deltas of a room without history, of any payload, beside a client that did not ask", async (t) => {
+        const room = unique("delta_plain-");
+        const [one, two] = [await member(t, transport), await member(t, transport)];
+        const [changes, whole] = [await one.subscribe(room, { delta: "fossil" }), await two.subscribe(room)];
+        const filler = "some text that stays as it is ".repeat(20);
+        const payloads = [
+          step(1), step(2), `not JSON: ${filler}1`, `not JSON: ${filler}2`, "[1,\n 2]",
+          new Uint8Array(600).fill(1), new Uint8Array(700).fill(1), step(3), step(3),
+        ];
+        await publishAndSee(changes, 1, payloads[0]);
+        for (const payload of payloads.slice(1)) await server.publish(room, payload);
+        const [seen, expected] = [await published(changes, payloads.length), await published(whole, payloads.length)];
+        assert.deepEqual(seen, expected);
+        assert.deepEqual([seen[1], seen[3], seen[4]], [step(2), payloads[3], [1, 2]]);
+        assert.equal(changes.journal.of("publication")[6].tags.encoding, "base64");
+        assert.equal(changes.deltaStats().numDeltaPayloads, 4, "where the one before resembles it");
+        assert.equal(whole.deltaStats().numDeltaPayloads, 0);
+        // Again from the beginning, in the same connection; the other subscription goes on.
+        changes.unsubscribe();
+        const journal = changes.journal.mark();
+        changes.subscribe();
+        await changes.journal.wait("the resubscribe", "subscribed", { from: journal });
+        await publishAndSee(changes, payloads.length + 1, step(4));
+        for (const n of [5, 6]) await server.publish(room, step(n));
+        const again = await published(changes, payloads.length + 3);
+        assert.deepEqual(again.slice(-3), [step(4), step(5), step(6)]);
+        assert.equal(changes.deltaStats().numDeltaPayloads, 4 + 2, "the first after a subscribe is whole");
+      });
+
+      test("12: deltas where only the newest is recovered", async (t) => {
+        const room = unique("delta_cache-");
+        const proxy = await proxied(t);
+        for (const n of [1, 2, 3]) await server.publish(room, step(n));
+        const one = await member(t, transport, { base: proxy.url });
+        const subscription = await one.subscribe(room, { delta: "fossil" });
+        await published(subscription, 1);
+        await publishAndSee(subscription, 2, step(4));
+        for (const n of [5, 6]) await server.publish(room, step(n));
+        await published(subscription, 4);
+        const journal = subscription.journal.mark();
+        proxy.refuse();
+        proxy.cut();
+        await subscription.journal.wait("the loss", "subscribing", { from: journal });
+        for (const n of [7, 8, 9]) await server.publish(room, step(n));
+        proxy.pass();
+        await published(subscription, 5);
+        await publishAndSee(subscription, 6, step(10));
+        for (const n of [11, 12]) await server.publish(room, step(n));
+        assert.deepEqual(await published(subscription, 8), [3, 4, 5, 6, 9, 10, 11, 12].map(step));
+        assert.ok(subscription.deltaStats().numDeltaPayloads >= 4, JSON.stringify(subscription.deltaStats()));
+      });
+
+      test("12: a room that makes no deltas sends none to who asks", async (t) => {
         const room = unique("plain-");
         const one = await member(t, transport);
         const subscription = await one.subscribe(room, { delta: "fossil" });
         for (const n of [1, 2, 3]) await server.publish(room, { n, filler: "y".repeat(500) });
         assert.deepEqual((await published(subscription, 3)).map(({ n }) => n), [1, 2, 3]);
+        assert.equal(subscription.deltaStats().numDeltaPayloads, 0);
       });
 
       test("many rooms on one connection, each with its own publications", async (t) => {

@@ -151,16 +151,21 @@ class StockPython(unittest.IsolatedAsyncioTestCase):
             (unsubscribed,) = await subscription.journal.wait("unsubscribed")
             self.assertEqual(unsubscribed.code, 2000)
 
-    async def test_who_asks_for_deltas_gets_whole_publications(self):
-        room = unique("h-")
-        async with Member() as one:
-            subscription = await one.subscribe(room, delta=DeltaType.FOSSIL)
-            state = {f"field {key}": "hé " * 20 for key in range(30)}
-            for n in range(1, 11):
-                await publish(room, {"n": n, **state})
-            self.assertEqual(await data_of(subscription, 10), [{"n": n, **state} for n in range(1, 11)])
-            deltas = [context.pub.delta for context in subscription.journal.of("publication")]
-            self.assertEqual(deltas, [False] * 10, "deltas are not made")
+    async def test_deltas(self):
+        state = {f"field {key}": "hé " * 20 for key in range(30)}
+        messages = [{"n": n, **state} for n in range(1, 11)]
+        for prefix, expected in (("delta-", [False] + [True] * 9), ("h-", [False] * 10)):
+            room = unique(prefix)
+            async with Member() as one:
+                subscription = await one.subscribe(room, delta=DeltaType.FOSSIL)
+                # What comes with the first may be whole too.
+                await publish(room, messages[0])
+                await data_of(subscription, 1)
+                for message in messages[1:]:
+                    await publish(room, message)
+                self.assertEqual(await data_of(subscription, 10), messages)
+                deltas = [context.pub.delta for context in subscription.journal.of("publication")]
+                self.assertEqual(deltas, expected, "where the room makes them, from the second on")
 
 
 if __name__ == "__main__":

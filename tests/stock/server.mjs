@@ -55,6 +55,23 @@ history_count_max = 100
 recovery = "cache"
 
 [[rooms]]
+pattern = "delta-*"
+history_count_max = 1000
+history_bytes_max = "64MiB"
+history_age_max = "5m"
+delta = "fossil"
+
+[[rooms]]
+pattern = "delta_plain-*"
+delta = "fossil"
+
+[[rooms]]
+pattern = "delta_cache-*"
+history_count_max = 100
+recovery = "cache"
+delta = "fossil"
+
+[[rooms]]
 pattern = "skip-*"
 history_count_max = 16
 history_age_max = "5m"

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 #![allow(unused_imports, reason = "every test file uses its own part")]
 
+mod fossil;
 mod http;
 mod metrics;
 mod process;
@@ -12,6 +13,7 @@ mod websocket;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use fossil::apply as apply_delta;
 pub(crate) use http::{Answer, Http};
 pub(crate) use metrics::Metrics;
 pub(crate) use process::Process;

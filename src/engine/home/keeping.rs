@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 
 use super::super::clock::Nanos;
-use super::super::feed::Content;
 use super::super::history::Log;
 use super::super::outbox::Outbox;
 use super::super::post::{Message, ToShard};
@@ -110,8 +109,8 @@ impl Homes {
         let kept_from = room.kept_from();
         self.flush_room(id, outbox);
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        let of_publications = |feed: &&HomeFeed| feed.feed.content == Content::Publications;
-        for entrant in room.feeds.iter().filter(of_publications).flat_map(|feed| &feed.shards) {
+        let kept = |feed: &&HomeFeed| feed.feed.is_kept();
+        for entrant in room.feeds.iter().filter(kept).flat_map(|feed| &feed.shards) {
             outbox.deliver(entrant.shard, ToShard::Forget { number: entrant.number, room_id: id, kept_from });
         }
     }

@@ -6,6 +6,7 @@
 
 use super::super::connection::{Connection, Flags, Sent};
 use super::super::fanout::{SlicePart, Tally, VISITS_PER_SEND, send_between};
+use super::super::feed::Form;
 use super::super::membership::Close;
 use super::super::metrics::Counter;
 use super::super::ring::LocalRoom;
@@ -24,8 +25,9 @@ impl<S: Socket> Shard<S> {
     pub(in crate::engine) fn slice_of_sessions(&mut self, number: u32, mut visits_left: usize) -> SlicePart {
         let mut tally = Tally::default();
         let Self { rooms, connections, subscriptions, .. } = self;
-        let Some(room) = rooms.get_mut(number) else { return SlicePart { tally, visits_left } };
-        let places = room.places();
+        let mut movers = Vec::new();
+        let Some(room) = rooms.get_mut(number) else { return SlicePart { tally, visits_left, movers } };
+        let (places, leads_to_changes) = (room.places(), room.leads_to_changes());
         for _ in 0..room.lap.visits_left() {
             let mut cost = 1;
             if let Some(subscription) = room.at(room.lap.next())
@@ -39,6 +41,7 @@ impl<S: Socket> Shard<S> {
                 } else {
                     cost = VISITS_PER_SEND;
                     match offer(connection, it, &room.window, room.settings.lag, &mut tally) {
+                        Sent::All if leads_to_changes => movers.push(subscription),
                         Sent::All => {}
                         Sent::Part(_) => {
                             connection.flags.set(Flags::BLOCKED);
@@ -56,19 +59,19 @@ impl<S: Socket> Shard<S> {
             }
             visits_left -= cost;
         }
-        SlicePart { tally, visits_left }
+        SlicePart { tally, visits_left, movers }
     }
 
     /// Offers a session whatever waits for it.
     pub(in crate::engine) fn serve_session(&mut self, number: u32) {
-        let mut tally = Tally::default();
+        let (mut tally, mut movers) = (Tally::default(), Vec::new());
         let Self { rooms, connections, subscriptions, .. } = self;
         let Some(connection) = connections.get_mut(number) else { return };
         let Some(mut session) = connection.extra.as_mut().and_then(|extra| extra.session.take()) else { return };
         if connection.flags.has(Flags::LEAVING) {
             everything_waits(&mut session, subscriptions, rooms);
         }
-        let sent = catch_up(connection, &mut session, rooms, subscriptions, &mut tally);
+        let sent = catch_up(connection, &mut session, (rooms, subscriptions), &mut tally, &mut movers);
         match sent {
             Sent::All => {
                 connection.flags.clear(Flags::BLOCKED);
@@ -87,6 +90,7 @@ impl<S: Socket> Shard<S> {
             session.waiting.truncate(1);
         }
         connection.extra().session = Some(session);
+        self.follow_changes(movers);
         self.settle_tally(tally);
     }
 
@@ -111,7 +115,8 @@ impl<S: Socket> Shard<S> {
         lagging
     }
 
-    /// A subscription fell behind the window: the room's policy decides. Whoever has a position is told of a gap.
+    /// A subscription fell behind the window: the room's policy decides. Whoever has a position is told of a gap, and
+    /// so is who gets changes: they apply to what it has not had.
     pub(in crate::engine) fn lagged_subscription(&mut self, room_number: u32, subscription: u32) {
         let Some(room) = self.rooms.get(room_number) else { return };
         let Some(it) = self.subscriptions.get_mut(subscription) else { return };
@@ -132,7 +137,7 @@ impl<S: Socket> Shard<S> {
         let is_told = self.planted != Planted::GapUntold;
         #[cfg(not(test))]
         let is_told = true;
-        if room.settings.has_history() && is_told {
+        if (room.settings.has_history() && is_told) || room.feed.form == Form::Changed {
             self.counts.add(counter, room.window.frames_between(boundary, head));
             return self.unsubscribe(subscription, Unsubscribe::INSUFFICIENT_STATE);
         }
@@ -201,13 +206,13 @@ fn everything_waits(session: &mut Session, subscriptions: &mut Slab<Subscription
 }
 
 /// What a session gets when its socket takes something again: the rest of a frame, what is for it alone, everything
-/// else.
+/// else. `movers`: see [`super::changes`].
 fn catch_up<S: Socket>(
     connection: &mut Connection<S>,
     session: &mut Session,
-    rooms: &mut Slab<LocalRoom>,
-    subscriptions: &mut Slab<Subscription>,
+    (rooms, subscriptions): (&mut Slab<LocalRoom>, &mut Slab<Subscription>),
     tally: &mut Tally,
+    movers: &mut Vec<u32>,
 ) -> Sent {
     if let Some(it) = session.partial.and_then(|partial| subscriptions.get_mut(partial))
         && let Some(room) = rooms.get(it.room)
@@ -229,14 +234,20 @@ fn catch_up<S: Socket>(
         if let Some(it) = subscriptions.get_mut(subscription)
             && let Some(room) = rooms.get_mut(it.room)
         {
-            if it.cursor == room.window.head() {
-                it.state = SubscriptionState::Open;
-                session.waiting.remove(0);
-                continue;
-            }
-            tally.of_other_room();
-            match offer(connection, it, &room.window, room.settings.lag, tally) {
-                Sent::All => it.state = SubscriptionState::Open,
+            // Whoever has everything once its frame is finished costs no send of nothing.
+            let sent = if it.cursor == room.window.head() {
+                Sent::All
+            } else {
+                tally.of_other_room();
+                offer(connection, it, &room.window, room.settings.lag, tally)
+            };
+            match sent {
+                Sent::All => {
+                    it.state = SubscriptionState::Open;
+                    if room.leads_to_changes() {
+                        movers.push(subscription);
+                    }
+                }
                 Sent::Part(bytes) => {
                     session.partial = room.window.frame_rest(it.cursor).map(|_| subscription);
                     // The next time somebody else comes first.

@@ -5,12 +5,14 @@
 //! commands     what each command does
 //! subscribing  into a room, out of it
 //! later        what is said about a room before the session is in it
+//! changes      from whole publications to what has changed since
 //! delivery     a room's publications to those of its subscriptions whose socket takes them
 //! ```
 //!
 //! A session is a connection without a room of its own. Each of its subscriptions stands in a room's ring in its place,
 //! with a cursor of its own; what goes out to the session alone (replies, pings) goes out between their frames.
 
+mod changes;
 mod commands;
 mod delivery;
 mod inbound;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::super::connection::{Flags, State};
 use super::super::directory::Room;
+use super::super::feed::Form;
 use super::super::membership::Close;
 use super::super::metrics::Counter;
 use super::super::position::Start;
@@ -112,8 +113,9 @@ impl<S: Socket> Shard<S> {
                 }
                 let Ok(room) = self.directory.join(&room.name) else { return };
                 let (origin, start, recovers) = (Origin::Server, *start, *start != Start::Live);
-                let (rejects_lost, moves) = (false, Moves::Unasked);
-                self.add_subscription(number, &room, Wish { origin, command: 0, start, recovers, rejects_lost, moves });
+                let (rejects_lost, moves, form) = (false, Moves::Unasked, Form::Value);
+                let wish = Wish { origin, command: 0, start, recovers, rejects_lost, moves, form };
+                self.add_subscription(number, &room, wish);
             }
         }
     }

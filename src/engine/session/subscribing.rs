@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::connection::Connection;
 use super::super::directory::Room;
-use super::super::feed::Feed;
+use super::super::feed::{Feed, Form};
 use super::super::metrics::Counter;
 use super::super::position::{Began, EpochText, Start};
 use super::super::presence::Way;
@@ -15,6 +15,7 @@ use super::super::shard::Shard;
 #[cfg(test)]
 use super::super::simulation::Planted;
 use super::super::socket::Socket;
+use super::changes::form;
 use super::commands::position;
 use super::later::Waiting;
 use super::{Moves, Origin, Phase, Session, Subscription, SubscriptionState, Transport};
@@ -39,6 +40,7 @@ pub(super) struct Begun {
     epoch: EpochText,
     offset: u64,
     recovery: Recovery,
+    delta: bool,
     /// What was missed, as objects joined by commas.
     publications: Vec<u8>,
 }
@@ -56,6 +58,7 @@ impl Begun {
             offset: if self.keeps { self.offset } else { 0 },
             recovery: self.recovery,
             publications: &self.publications,
+            delta: self.delta,
             ..SubscribeResult::default()
         }
     }
@@ -96,6 +99,7 @@ impl<S: Socket> Shard<S> {
             recovers: asked.recover.is_some(),
             rejects_lost: asked.flags & REJECT_UNRECOVERED != 0,
             moves: if asked.asked.join_leave { Moves::Asked } else { Moves::Unasked },
+            form: form(asked, room.settings(&self.settings)),
         };
         self.add_subscription(number, &room, wish);
         Ok(())
@@ -109,8 +113,8 @@ impl<S: Socket> Shard<S> {
             let Ok(room) = self.directory.join(name) else { continue };
             let had = had.iter().find(|sub| sub.channel == name.as_str()).and_then(|sub| sub.recover.as_ref());
             let (origin, start, recovers) = (Origin::Connect, start(had), had.is_some());
-            let (rejects_lost, moves) = (false, Moves::Unasked);
-            let wish = Wish { origin, command: 0, start, recovers, rejects_lost, moves };
+            let (rejects_lost, moves, form) = (false, Moves::Unasked, Form::Value);
+            let wish = Wish { origin, command: 0, start, recovers, rejects_lost, moves, form };
             left += u32::from(self.add_subscription(number, &room, wish) == Entering::Waits);
         }
         left
@@ -124,9 +128,10 @@ impl<S: Socket> Shard<S> {
 
     /// Puts a session into a room, in which it is counted as a member already.
     pub(super) fn add_subscription(&mut self, number: u32, room: &Arc<Room>, wish: Wish) -> Entering {
-        let Wish { origin, command, start, recovers, rejects_lost, moves } = wish;
+        let Wish { origin, command, start, recovers, rejects_lost, moves, form } = wish;
         let Some(session) = self.session(number) else { return Entering::Ready };
-        let feed = Feed::publications(session.transport.encoding(), session.coding);
+        let feed = Feed::publications(session.transport.encoding(), session.coding).in_form(form);
+        self.hold_changes(room, feed);
         let room_number = self.local_room(room, feed);
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;
@@ -209,10 +214,11 @@ impl<S: Socket> Shard<S> {
             Began::Live | Began::Recovered => Recovery::Recovered,
         };
         let (keeps, epoch) = (room.settings.has_history(), room.position().epoch.text());
+        let delta = room.feed.form != Form::Value;
         if recovery == Recovery::Failed && it.rejects_lost {
             let room = Arc::clone(&room.room);
             self.count_began(began);
-            return Some(Begun { room, keeps, epoch, offset, recovery, publications: Vec::new() });
+            return Some(Begun { room, keeps, epoch, offset, recovery, delta, publications: Vec::new() });
         }
         let (place, _) = room.add(subscription);
         it.begin(place, cursor);
@@ -226,7 +232,7 @@ impl<S: Socket> Shard<S> {
         let room = Arc::clone(&room.room);
         self.count_began(began);
         self.attend(subscription);
-        Some(Begun { room, keeps, epoch, offset, recovery, publications })
+        Some(Begun { room, keeps, epoch, offset, recovery, delta, publications })
     }
 
     /// A new member's session: it hears of those who come from now on, itself the first.
@@ -296,7 +302,9 @@ impl<S: Socket> Shard<S> {
                 session.partial = session.partial.filter(|other| *other != subscription);
             }
         }
+        let Some((room_id, feed)) = self.rooms.get(it.room).map(|room| (room.room.id, room.feed)) else { return };
         self.leave_room(it.room, (it.state != SubscriptionState::Joining).then_some(it.place));
+        self.release_changes(room_id, feed);
     }
 }
 
@@ -309,6 +317,7 @@ pub(super) struct Wish {
     pub(super) recovers: bool,
     pub(super) rejects_lost: bool,
     pub(super) moves: Moves,
+    pub(super) form: Form,
 }
 
 /// Whether a new subscription has to wait for its room's home.

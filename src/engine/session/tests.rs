@@ -1,5 +1,7 @@
 //! Sessions on a shard without threads, byte by byte.
 
+mod changes;
+
 use super::super::fuzzed::Sessions;
 
 /// A client's frame, masked with zeros.

@@ -11,7 +11,7 @@ mod oracle;
 mod positions;
 mod questions;
 mod quiet;
-mod random;
+pub(super) mod random;
 mod reader;
 mod replay;
 mod sessions;

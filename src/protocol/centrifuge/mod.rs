@@ -3,8 +3,8 @@
 //! [`commands`] reads what a client sends; [`reply`] and [`push`] write what it gets: one object each, without a line
 //! end. Objects in one WebSocket message are joined by `\n`; [`stream`] wraps them for SSE and HTTP streams, whose
 //! clients send by [`emulation`]. [`publication`] writes the object that pushes, subscribe replies and history have in
-//! common; [`delta`] makes it smaller, [`filter`] leaves it out. Zero values are not written, unknown fields not read.
-//! Sessions, rooms and permissions are the caller's.
+//! common; [`texts`] and [`delta`] make it smaller, [`filter`] leaves it out. Zero values are not written, unknown
+//! fields not read. Sessions, rooms and permissions are the caller's.
 
 pub mod code;
 mod command;
@@ -18,9 +18,10 @@ pub mod publication;
 pub mod push;
 pub mod reply;
 pub mod stream;
+pub mod texts;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use code::{Disconnect, Error, Unsubscribe};
 pub use command::{

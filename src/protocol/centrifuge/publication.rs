@@ -1,6 +1,5 @@
 //! One publication as an object, wherever it stands: in a push, a subscribe reply, a history.
 
-use super::delta;
 use crate::protocol::frame::MessageKind;
 use crate::protocol::json::{self, BASE64_TAG, Object, string};
 
@@ -41,23 +40,21 @@ pub fn object(out: &mut Vec<u8>, publication: &PublicationView<'_>) {
     rest(object, publication);
 }
 
-/// Appends a publication for a subscription with deltas: its `data` is a string, which holds the payload's JSON.
-///
-/// With `base`, the JSON of the payload before (`json::payload` wrote it), it holds a delta against that if it is
-/// shorter. `data` is the JSON of this payload.
-///
-/// # Panics
-/// Never: JSON is UTF-8, and so is a delta between two texts.
-pub fn object_in_delta(out: &mut Vec<u8>, publication: &PublicationView<'_>, data: &[u8], base: Option<&[u8]>) {
-    let mut patch = Vec::new();
-    let shorter = base.is_some_and(|base| {
-        delta::encode(base, data, &mut patch);
-        patch.len() < data.len()
-    });
+/// The payload of a publication for a subscription with deltas: a JSON string, see [`Texts`](super::texts::Texts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data<'a> {
+    /// The payload's text.
+    Whole(&'a [u8]),
+    /// What makes it out of that of the publication before.
+    Delta(&'a [u8]),
+}
+
+/// Appends a publication for a subscription with deltas: its `data` is a string.
+pub fn object_with(out: &mut Vec<u8>, publication: &PublicationView<'_>, data: Data<'_>) {
     let mut object = Object::open(out);
-    let text = if shorter { &patch } else { data };
-    string(object.key("data"), std::str::from_utf8(text).expect("JSON is UTF-8, and so is a delta of two texts"));
-    if shorter {
+    let (Data::Whole(text) | Data::Delta(text)) = data;
+    object.key("data").extend_from_slice(text);
+    if matches!(data, Data::Delta(_)) {
         object.truth("delta");
     }
     rest(object, publication);

@@ -1,7 +1,7 @@
 //! What the server says unasked: one object each, without a line end.
 
 use super::code::{Disconnect, Unsubscribe};
-use super::publication::{self, ClientInfo, PublicationView};
+use super::publication::{self, ClientInfo, Data, PublicationView};
 use crate::protocol::json::{Object, string};
 
 /// What follows a publication's object in its push.
@@ -24,6 +24,13 @@ pub fn publication_in<'a>(push: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 pub fn publication(out: &mut Vec<u8>, channel: &str, view: &PublicationView<'_>) {
     publication_prefix(out, channel);
     publication::object(out, view);
+    out.extend_from_slice(PUBLICATION_SUFFIX);
+}
+
+/// Appends a publication for a subscription with deltas.
+pub fn publication_with(out: &mut Vec<u8>, channel: &str, view: &PublicationView<'_>, data: Data<'_>) {
+    publication_prefix(out, channel);
+    publication::object_with(out, view, data);
     out.extend_from_slice(PUBLICATION_SUFFIX);
 }
 

@@ -47,7 +47,7 @@ pub struct SubscribeResult<'a> {
     pub recovery: Recovery,
     /// The publications that were missed: objects joined by commas, see [`publication::object`].
     pub publications: &'a [u8],
-    /// Publications come as [`publication::object_in_delta`] writes them.
+    /// Publications come as [`publication::object_with`] writes them.
     pub delta: bool,
     /// After how many seconds the client sends `sub_refresh`; `None`: the subscription does not expire.
     pub ttl_s: Option<u32>,

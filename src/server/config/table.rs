@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shardcast::engine::settings::{
-    ClientPublish, Deflate, DeflateMode, Echo, Heartbeat, LagPolicy, Limits, Pinning, Presence, PresenceEvents,
+    ClientPublish, Deflate, DeflateMode, Delta, Echo, Heartbeat, LagPolicy, Limits, Pinning, Presence, PresenceEvents,
     Recovery, RoomSettings, SHARDS_MAX, SessionSettings, Settings,
 };
 
@@ -178,6 +178,7 @@ settings! {
         history_bytes_max: bytes(1, GIB * 64),
         history_age_max: time(SECOND, DAY * 365),
         recovery: words!(Recovery { "stream" => Stream, "cache" => Cache }),
+        delta: words!(Delta { "off" => Off, "fossil" => Fossil }),
         presence: words!(Presence { "off" => Off, "members" => Members }),
         presence_events: words!(PresenceEvents { "off" => Off, "on" => On }),
         presence_members_max: count(1, 100_000),

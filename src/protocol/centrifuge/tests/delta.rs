@@ -27,7 +27,8 @@ fn byte(delta: &mut &[u8]) -> u8 {
     *byte
 }
 
-fn decode(base: &[u8], mut delta: &[u8]) -> Vec<u8> {
+/// What `delta` makes of `base`. Panics if that is not what the checksum says.
+pub(crate) fn decode(base: &[u8], mut delta: &[u8]) -> Vec<u8> {
     let delta = &mut delta;
     let size = number(delta);
     assert_eq!(byte(delta), b'\n');

@@ -1,7 +1,7 @@
 //! Tests of the JSON protocol.
 
 mod commands;
-mod delta;
+pub(crate) mod delta;
 mod filter;
 mod replies;
 mod streams;

@@ -3,12 +3,14 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::delta::decode;
+use crate::protocol::centrifuge::publication::Data;
+use crate::protocol::centrifuge::texts::Texts;
 use crate::protocol::centrifuge::{
     ClientInfo, ConnectResult, Disconnect, Error, PublicationView, Recovery, RefreshResult, SubscribeResult,
     Unsubscribe, delta, publication, push, reply,
 };
 use crate::protocol::frame::MessageKind;
-use crate::protocol::json;
 use crate::protocol::tests::written;
 
 const NEWS: PublicationView<'static> =
@@ -178,21 +180,49 @@ fn publications_can_be_cut_out() {
     assert_eq!(push::publication_in(b"{}", prefix.as_bytes()), None);
 }
 
+/// The publication's object for a subscription with deltas, which has the text `base` if any, and the payload's text.
+fn change(kind: MessageKind, payload: &[u8], base: Option<&str>) -> (Value, String) {
+    let mut texts = Texts::default();
+    texts.set(MessageKind::Text, &[b'x'; 1_000], Some(b"something else, of another time"));
+    texts.set(kind, payload, base.map(str::as_bytes));
+    let view = PublicationView { offset: 2, kind, payload, ..NEWS };
+    let object = written(|out| publication::object_with(out, &view, texts.changed()));
+    let text = String::from_utf8(texts.text().to_vec()).unwrap();
+    (serde_json::from_str(&object).unwrap(), text)
+}
+
 #[test]
 fn deltas() {
     let text = |words: &str| format!("{{\"text\":\"{words} and so on for a while, until it is long enough\"}}");
     let (before, now) = (text("first"), text("second"));
-    let view = PublicationView { offset: 2, payload: now.as_bytes(), ..NEWS };
-    let object = |base: Option<&str>| -> Value {
-        let base = base.map(str::as_bytes);
-        serde_json::from_str(&written(|out| publication::object_in_delta(out, &view, now.as_bytes(), base))).unwrap()
-    };
+    let object = |base: Option<&str>| change(MessageKind::Text, now.as_bytes(), base).0;
     assert_eq!(object(None), json!({ "data": &now, "offset": 2 }));
     assert_eq!(object(Some("1")), json!({ "data": &now, "offset": 2 }), "a delta that is no shorter is not sent");
     let mut patch = Vec::new();
     delta::encode(before.as_bytes(), now.as_bytes(), &mut patch);
     let patch = String::from_utf8(patch).unwrap();
     assert_eq!(object(Some(&before)), json!({ "data": patch, "delta": true, "offset": 2 }));
+    let mut texts = Texts::default();
+    texts.set(MessageKind::Text, now.as_bytes(), Some(before.as_bytes()));
+    assert_eq!(texts.whole(), Data::Whole(serde_json::to_string(&now).unwrap().as_bytes()));
+}
+
+/// Whatever was published is one JSON value, which is what others get as the data.
+#[test]
+fn the_text_of_a_payload() {
+    for (kind, payload, expected) in [
+        (MessageKind::Text, &b"{\"a\" :\n[1]}"[..], "{\"a\" :[1]}"),
+        (MessageKind::Text, b"not \"JSON\"", r#""not \"JSON\"""#),
+        (MessageKind::Text, b"\xff", "\"/w==\""),
+        (MessageKind::Binary, b"{}", "\"e30=\""),
+    ] {
+        let (object, text) = change(kind, payload, None);
+        assert_eq!((object["data"].as_str().unwrap(), &*text), (expected, expected));
+        let view = PublicationView { kind, payload, ..NEWS };
+        let plain: Value = serde_json::from_str(&written(|out| publication::object(out, &view))).unwrap();
+        assert_eq!(plain["data"], serde_json::from_str::<Value>(&text).unwrap());
+        assert_eq!(plain["tags"], object["tags"]);
+    }
 }
 
 /// The client's rule for ending for good.
@@ -230,9 +260,13 @@ proptest! {
     /// Deltas of any payloads are JSON, whatever the kind.
     #[test]
     fn any_delta(before: String, now: String) {
-        let value = |text: &String| written(|out| json::payload(out, MessageKind::Text, text.as_bytes()));
-        let (before, now) = (value(&before), value(&now));
-        let object = written(|out| publication::object_in_delta(out, &NEWS, now.as_bytes(), Some(before.as_bytes())));
-        prop_assert!(serde_json::from_str::<Value>(&object).is_ok());
+        let (_, base) = change(MessageKind::Text, before.as_bytes(), None);
+        let (object, text) = change(MessageKind::Text, now.as_bytes(), Some(&base));
+        let data = object["data"].as_str().unwrap();
+        if object.get("delta").is_none() {
+            prop_assert_eq!(data, text);
+        } else {
+            prop_assert_eq!(decode(base.as_bytes(), data.as_bytes()), text.as_bytes());
+        }
     }
 }
