@@ -20,6 +20,8 @@ use super::presence::{Attendee, Event, Move, PresenceStats, Present, Way};
 use super::ring::{Joining, LocalRoom};
 use super::session::Subscription;
 use super::shard::Shard;
+#[cfg(test)]
+use super::simulation::Planted;
 use super::socket::Socket;
 use super::window::{Entry, Publisher};
 use crate::protocol::frame::Coding;
@@ -56,6 +58,10 @@ impl Homes {
             self.leaves.pop();
             let roll = |homes: &mut Self| homes.rooms.get_mut(&room_id)?.roll.as_mut()?.next_due(now);
             while let Some(event) = roll(self) {
+                #[cfg(test)]
+                if self.planted == Planted::LeaveUntold {
+                    continue;
+                }
                 self.tell(room_id, &event, now);
             }
             let Some(roll) = self.rooms.get_mut(&room_id).and_then(|room| room.roll.as_mut()) else { continue };
@@ -135,6 +141,10 @@ impl<S: Socket> Shard<S> {
 
     /// A session came into a room, or goes out of it.
     pub(crate) fn session_moved(&mut self, room: u32, number: u32, way: Way) {
+        #[cfg(test)]
+        if self.planted == Planted::OutUnnoted && way == Way::Out {
+            return;
+        }
         self.tell_home(room, way, |shard| {
             let session = shard.session(number)?;
             Some(Attendee { client: session.client, identity: session.identity.clone() })

@@ -187,6 +187,19 @@ impl<S: Socket> Connection<S> {
         self.state == State::Closing || self.extra.as_ref().is_some_and(|extra| extra.ending.is_some())
     }
 
+    #[cfg(test)]
+    pub(crate) fn forget_partial(&mut self) {
+        if let Some(session) = self.extra.as_mut().and_then(|extra| extra.session.as_deref_mut()) {
+            session.forget_partial();
+        }
+    }
+
+    /// Whether it is a member of a room of its own.
+    #[cfg(test)]
+    pub(crate) fn is_member(&self) -> bool {
+        self.state == State::Open && !self.flags.has(Flags::SESSION)
+    }
+
     /// Whether bytes for this connection alone are waiting.
     pub(crate) fn has_direct(&self) -> bool {
         self.extra.as_ref().is_some_and(|extra| !extra.direct.is_empty() || extra.pong.is_some())

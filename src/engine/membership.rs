@@ -101,7 +101,8 @@ impl<S: Socket> Shard<S> {
             connection.flags.set(Flags::NO_ECHO);
         }
         if local.settings.has_presence() && !identity.user.is_empty() {
-            connection.extra().attendee = Some(Box::new(Attendee { client: Uuid::new_v4(), identity }));
+            let client = self.new_id();
+            connection.extra().attendee = Some(Box::new(Attendee { client, identity }));
         }
         if !(greeting.is_empty() && unread.is_empty()) {
             let extra = connection.extra();
@@ -122,6 +123,19 @@ impl<S: Socket> Shard<S> {
         }
     }
 
+    /// An id that nobody can guess.
+    #[cfg(not(test))]
+    fn new_id(&mut self) -> Uuid {
+        Uuid::new_v4()
+    }
+
+    /// The simulation's ids are decided by its seed.
+    #[cfg(test)]
+    fn new_id(&mut self) -> Uuid {
+        self.next_serial = self.next_serial.wrapping_add(1);
+        Uuid::from_u64_pair(self.own_number as u64, u64::from(self.next_serial))
+    }
+
     /// Takes a connection for life that is in no room yet.
     fn open_session(&mut self, opening: Opening<S>, terms: SessionTerms, joined: Option<oneshot::Sender<()>>) {
         let Opening { socket, permit, greeting, unread, deflate } = opening;
@@ -136,7 +150,8 @@ impl<S: Socket> Shard<S> {
             flags.set(Flags::DEFLATE);
         }
         let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
-        let session = Some(Box::new(Session::new(transport, coding, identity)));
+        let ids = [self.new_id(), self.new_id()];
+        let session = Some(Box::new(Session::new(transport, coding, identity, ids)));
         let is_unread = !unread.is_empty();
         let extra = Extra { direct: greeting, unread, session, ..Extra::default() };
         let number = self.connections.insert(Connection {

@@ -11,6 +11,8 @@ use super::super::metrics::Counter;
 use super::super::ring::LocalRoom;
 use super::super::settings::LagPolicy;
 use super::super::shard::Shard;
+#[cfg(test)]
+use super::super::simulation::Planted;
 use super::super::slab::Slab;
 use super::super::socket::Socket;
 use super::super::window::Window;
@@ -80,6 +82,10 @@ impl<S: Socket> Shard<S> {
                 tally.ended.push(number);
             }
         }
+        #[cfg(test)]
+        if self.planted == Planted::WaitingDropped && matches!(sent, Sent::Part(_)) {
+            session.waiting.truncate(1);
+        }
         connection.extra().session = Some(session);
         self.settle_tally(tally);
     }
@@ -122,7 +128,11 @@ impl<S: Socket> Shard<S> {
             LagPolicy::Skip => Counter::DroppedSkip,
             LagPolicy::Latest => Counter::DroppedLatest,
         };
-        if room.settings.has_history() {
+        #[cfg(test)]
+        let is_told = self.planted != Planted::GapUntold;
+        #[cfg(not(test))]
+        let is_told = true;
+        if room.settings.has_history() && is_told {
             self.counts.add(counter, room.window.frames_between(boundary, head));
             return self.unsubscribe(subscription, Unsubscribe::INSUFFICIENT_STATE);
         }

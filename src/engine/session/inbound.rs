@@ -7,6 +7,8 @@ use super::super::inbound::MESSAGE_OVERHEAD_BYTES;
 use super::super::membership::Close;
 use super::super::metrics::Counter;
 use super::super::shard::Shard;
+#[cfg(test)]
+use super::super::simulation::Planted;
 use super::super::socket::Socket;
 use crate::protocol::centrifuge::code::Disconnect;
 use crate::protocol::centrifuge::{self, Verdict, reply};
@@ -156,6 +158,10 @@ impl<S: Socket> Shard<S> {
         let blocked = connection.flags.has(Flags::BLOCKED);
         let Some(extra) = connection.extra.as_mut() else { return };
         let Some(session) = extra.session.as_mut() else { return };
+        #[cfg(test)]
+        if self.planted == Planted::ReplyLost && blocked {
+            return session.forget_replies();
+        }
         session.frame_replies(&mut extra.direct);
         if blocked && extra.direct.len() - extra.direct_sent > direct_bytes_max {
             self.counts.add(Counter::DroppedReplies, 1);

@@ -151,7 +151,7 @@ enum Moves {
 
 /// Where a subscription is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SubscriptionState {
+pub(crate) enum SubscriptionState {
     /// Waits for the room's home to know this shard, or for `connect` to be answered.
     Joining,
     /// A member that has everything, or gets it in turn.
@@ -202,13 +202,15 @@ impl Subscription {
 }
 
 impl Session {
-    pub(super) fn new(transport: Transport, coding: Coding, identity: Identity) -> Self {
+    /// `ids`: the client's, and the secret.
+    pub(super) fn new(transport: Transport, coding: Coding, identity: Identity, ids: [Uuid; 2]) -> Self {
+        let [client, secret] = ids;
         Self {
             transport,
             coding,
             identity,
-            client: Uuid::new_v4(),
-            secret: Uuid::new_v4(),
+            client,
+            secret,
             phase: Phase::New,
             subscriptions: Vec::new(),
             waiting: Vec::new(),
@@ -233,6 +235,17 @@ impl Session {
 
     pub(super) const fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Connected)
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget_replies(&mut self) {
+        self.replies.clear();
+    }
+
+    /// Whether something waits for its client.
+    #[cfg(test)]
+    pub(crate) fn owes(&self) -> bool {
+        !self.waiting.is_empty() || self.partial.is_some() || !self.replies.is_empty()
     }
 
     /// Adds an object to what waits to be framed.

@@ -12,6 +12,8 @@ use super::super::ring::{Joining, LocalRoom};
 use super::super::room::RoomName;
 use super::super::settings::Recovery as RecoveryMode;
 use super::super::shard::Shard;
+#[cfg(test)]
+use super::super::simulation::Planted;
 use super::super::socket::Socket;
 use super::commands::position;
 use super::later::Waiting;
@@ -25,7 +27,7 @@ use crate::protocol::frame::{self, Coding};
 
 /// Bytes of the publications that stand in the answer to a subscribe; what is left of what was missed follows as
 /// pushes, which all members share.
-const REPLAY_REPLY_BYTES_MAX: usize = 16 << 10;
+const REPLAY_REPLY_BYTES_MAX: usize = if cfg!(test) { 1_024 } else { 16 << 10 };
 
 /// A flag of `subscribe`: an error is preferred to a subscription that is not recovered.
 const REJECT_UNRECOVERED: u64 = 2;
@@ -277,6 +279,10 @@ impl<S: Socket> Shard<S> {
             self.session_moved(it.room, it.connection, Way::Out);
         }
         if let Some(connection) = self.connections.get_mut(it.connection) {
+            #[cfg(test)]
+            if self.planted == Planted::RestForgotten {
+                connection.forget_partial();
+            }
             if is_partial(connection, subscription)
                 && let Some(room) = self.rooms.get(it.room)
                 && let Some(end) = room.window.frame_rest(it.cursor)
@@ -372,6 +378,12 @@ fn cut_out(
             objects.push(b',');
         }
         objects.extend_from_slice(object);
+        subscription.cursor = entry.end;
+    }
+    #[cfg(test)]
+    if room.planted == Planted::ReplayTooLong
+        && let Some((_, entry)) = room.window.frames_from(subscription.cursor).next()
+    {
         subscription.cursor = entry.end;
     }
     objects

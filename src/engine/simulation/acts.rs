@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 
 use super::client::{Client, Identity, Temper};
 use super::oracle::Reply;
-use super::reader::{Id, Kind};
+use super::reader::{Id, Kind, Reader};
+use super::sessions::stream::Hearing;
 use super::socket::{FakeSocket, Wire};
 use super::world::World;
 use crate::engine::admission::Permit;
@@ -16,9 +17,10 @@ use crate::engine::command::{Command, Join, Publication, Role};
 use crate::engine::feed::Encoding;
 use crate::engine::home::Held;
 use crate::engine::position::{Position, Start};
-use crate::engine::settings::Echo;
+use crate::engine::settings::{DeflateMode, Echo};
 use crate::engine::shard::Ready;
-use crate::protocol::frame::MessageKind;
+use crate::protocol::deflate::negotiate;
+use crate::protocol::frame::{Coding, MessageKind};
 
 /// Publishers of the API have numbers from here on, by room name.
 pub(super) const OUTSIDE: u32 = 1_000_000;
@@ -28,6 +30,7 @@ impl World {
     pub(super) fn act(&mut self) {
         self.step += 1;
         self.take_answers();
+        self.take_deeds();
         match self.random.below(1_000) {
             0..420 => self.some_turn(),
             420..500 => self.pass_time(),
@@ -38,6 +41,8 @@ impl World {
             649 => self.home_stands_still(),
             650..655 => self.burst(),
             655..662 => self.ask(),
+            662..666 if self.crowd.is_open() => self.api_acts(),
+            666..900 if self.crowd.is_open() => self.some_visitor_acts(),
             _ => self.some_client_acts(),
         }
     }
@@ -79,8 +84,10 @@ impl World {
     pub(super) fn tend(&mut self) {
         self.tended = self.now;
         for round in 0..40 {
-            if round > 2 && !self.clients.iter().any(|client| client.who.temper == Temper::Steady && client.can_read())
-            {
+            let waits = |temper, can_read| temper == Temper::Steady && can_read;
+            let raw = self.clients.iter().any(|client| waits(client.who.temper, client.can_read()));
+            let visitors = &self.crowd.visitors;
+            if round > 2 && !raw && !visitors.iter().any(|visitor| waits(visitor.who.temper, visitor.can_read())) {
                 return;
             }
             for number in 0..self.clients.len() {
@@ -89,6 +96,7 @@ impl World {
                     self.clients[number].send(usize::MAX);
                 }
             }
+            self.attend_visitors(Some(Temper::Sluggish));
             for _ in 0..20 {
                 for number in self.runnable() {
                     self.turn(number, None);
@@ -122,6 +130,11 @@ impl World {
         let mut wire = Wire::new(capacity, short, self.random.fork(), greeting.len());
         wire.state_line_follows = encoding == Encoding::V1;
         wire.refuses_poller = self.random.one_in(150);
+        let deflate = &self.settings.deflate;
+        let compresses = self.crowd.is_open() && deflate.mode == DeflateMode::On && self.random.one_in(2);
+        let deflate = compresses.then(|| negotiate(["permessage-deflate"], deflate.window_bits)).flatten();
+        let coding = deflate.map_or(Coding::Plain, |agreed| agreed.outgoing);
+        wire.follow(Hearing::Frames(Reader::new(greeting.len()).inflating(coding)));
         let wire = Arc::new(Mutex::new(wire));
         let (terms, node) = (self.terms(name), &self.nodes[shard]);
         let frozen = self.nodes.iter().any(|node| node.frozen_until > self.now);
@@ -140,6 +153,7 @@ impl World {
             temper,
             terms,
             greeting: greeting.clone(),
+            coding,
             joined_at: self.now,
             joined_step: self.step,
         };
@@ -153,7 +167,7 @@ impl World {
         let join = Join {
             socket: FakeSocket::new(wire),
             role: Role::Member { room, encoding, start, echo, identity: crate::engine::session::Identity::default() },
-            deflate: None,
+            deflate,
             permit: Permit::uncounted(),
             greeting,
             unread: client.speech.take_unread(unread_max),
@@ -260,6 +274,9 @@ impl World {
         for client in &mut self.clients {
             client.excused |= client.greeted_step.is_none();
             client.shard_stood_still = true;
+        }
+        for visitor in &mut self.crowd.visitors {
+            visitor.is_excused = true;
         }
     }
 

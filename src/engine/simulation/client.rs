@@ -8,6 +8,7 @@ use crate::engine::clock::Nanos;
 use crate::engine::feed::Encoding;
 use crate::engine::position::{Began, Position, Start};
 use crate::engine::settings::{Echo, LagPolicy};
+use crate::protocol::frame::Coding;
 
 /// How a client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub(super) struct Identity {
     pub(super) temper: Temper,
     pub(super) terms: Terms,
     pub(super) greeting: Vec<u8>,
+    /// Whether it is sent compressed messages.
+    pub(super) coding: Coding,
     pub(super) joined_at: Nanos,
     /// Step of the world in which it was sent to its shard.
     pub(super) joined_step: u64,
@@ -85,14 +88,14 @@ pub(super) struct Client {
 
 /// How the server's side of a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     InOrder,
     CutOff,
 }
 
 impl Client {
     pub(super) fn new(who: Identity, wire: SharedWire) -> Self {
-        let reader = Reader::new(who.greeting.len());
+        let reader = Reader::new(who.greeting.len()).inflating(who.coding);
         Self {
             who,
             wire,
@@ -247,6 +250,7 @@ impl Client {
                 }
                 self.closed(code, random);
             }
+            Item::Last => panic!("no HTTP answer"),
         }
     }
 

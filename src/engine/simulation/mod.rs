@@ -2,7 +2,7 @@
 //!
 //! The very [`Shard`](super::shard::Shard) runs here, in one thread, with sockets, a poller and a clock that the world
 //! owns. `SIMULATION_SEED=7 cargo test --lib simulation` runs one seed; `SIMULATION_SEEDS=100000` runs more than usual,
-//! `SIMULATION_FIRST=300` others.
+//! `SIMULATION_FIRST=300` others. The same seeds are other worlds where sessions come as well.
 //! Bugs planted on purpose ([`Planted`]) show that the oracle would see them.
 
 mod acts;
@@ -14,6 +14,7 @@ mod quiet;
 mod random;
 mod reader;
 mod replay;
+mod sessions;
 mod socket;
 mod speech;
 mod world;
@@ -48,14 +49,42 @@ pub(crate) enum Planted {
     KeptReleased,
     /// A position that has not come to a shard yet is taken for one that never was.
     AheadIsLost,
+    /// A session that leaves a room in the middle of a frame of it does not get the rest.
+    RestForgotten,
+    /// Of a blocked session's subscriptions only one is remembered.
+    WaitingDropped,
+    /// A session that misses something is not told.
+    GapUntold,
+    /// What a session is answered while its socket takes nothing is lost.
+    ReplyLost,
+    /// What is said about a room does not wait until the session is in it.
+    TooEarly,
+    /// A publication falls between those in the answer and those that follow.
+    ReplayTooLong,
+    /// Nobody is told that somebody has left.
+    LeaveUntold,
+    /// A room's home does not hear that a session has left.
+    OutUnnoted,
+}
+
+/// Who comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Population {
+    /// Raw members, each in its room.
+    Members,
+    /// Sessions as well.
+    Mixed,
 }
 
 /// Seeds of the ordinary test run.
 const SEEDS: u64 = 300;
 
+/// Of worlds with sessions, which take longer.
+const MIXED_SEEDS: u64 = 80;
+
 /// One whole life of an engine.
-fn run(seed: u64, planted: Planted) {
-    let mut world = World::new(seed, planted);
+fn run(seed: u64, planted: Planted, population: Population) {
+    let mut world = World::new(seed, planted, population);
     let steps = world.random.pick(&[60, 400, 400, 1_200]);
     for _ in 0..steps {
         world.act();
@@ -81,24 +110,39 @@ fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a seed is a number"))
 }
 
-#[test]
-fn no_seed_finds_anything() {
+/// Runs the seeds that the environment names, or the usual ones.
+fn nothing_is_found(population: Population) {
     if let Some(seed) = number_from("SIMULATION_SEED") {
-        return run(seed, Planted::Nothing);
+        return run(seed, Planted::Nothing, population);
     }
     let first = number_from("SIMULATION_FIRST").unwrap_or(0);
-    for seed in first..first + number_from("SIMULATION_SEEDS").unwrap_or(SEEDS) {
-        if let Err(found) = catch_unwind(|| run(seed, Planted::Nothing)) {
+    let usual = if population == Population::Mixed { MIXED_SEEDS } else { SEEDS };
+    for seed in first..first + number_from("SIMULATION_SEEDS").unwrap_or(usual) {
+        if let Err(found) = catch_unwind(|| run(seed, Planted::Nothing, population)) {
             eprintln!("again with: SIMULATION_SEED={seed} cargo test --lib simulation");
             std::panic::resume_unwind(found);
         }
     }
 }
 
+#[test]
+fn no_seed_finds_anything() {
+    nothing_is_found(Population::Members);
+}
+
+#[test]
+fn no_seed_finds_anything_among_sessions() {
+    nothing_is_found(Population::Mixed);
+}
+
 /// Asserts that some seed finds a planted bug.
-fn is_found(planted: Planted) {
-    let found = (0..SEEDS).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed, planted))).is_err());
+fn is_found_among(planted: Planted, population: Population) {
+    let found = (0..SEEDS).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed, planted, population))).is_err());
     assert!(found.is_some(), "no seed finds {planted:?}");
+}
+
+fn is_found(planted: Planted) {
+    is_found_among(planted, Population::Members);
 }
 
 #[test]
@@ -154,6 +198,50 @@ fn a_window_that_forgets_what_is_kept_is_found() {
 #[test]
 fn a_position_that_is_wrongly_lost_is_found() {
     is_found(Planted::AheadIsLost);
+}
+
+fn is_found_among_sessions(planted: Planted) {
+    is_found_among(planted, Population::Mixed);
+}
+
+#[test]
+fn a_forgotten_rest_is_found() {
+    is_found_among_sessions(Planted::RestForgotten);
+}
+
+#[test]
+fn a_dropped_subscription_is_found() {
+    is_found_among_sessions(Planted::WaitingDropped);
+}
+
+#[test]
+fn a_gap_that_nobody_tells_is_found() {
+    is_found_among_sessions(Planted::GapUntold);
+}
+
+#[test]
+fn a_lost_reply_is_found() {
+    is_found_among_sessions(Planted::ReplyLost);
+}
+
+#[test]
+fn a_command_that_is_too_early_is_found() {
+    is_found_among_sessions(Planted::TooEarly);
+}
+
+#[test]
+fn a_hole_behind_an_answer_is_found() {
+    is_found_among_sessions(Planted::ReplayTooLong);
+}
+
+#[test]
+fn a_leave_that_nobody_tells_is_found() {
+    is_found_among_sessions(Planted::LeaveUntold);
+}
+
+#[test]
+fn a_roll_that_keeps_whom_it_should_not_is_found() {
+    is_found_among_sessions(Planted::OutUnnoted);
 }
 
 #[test]

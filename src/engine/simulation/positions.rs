@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::acts::OUTSIDE;
 use super::client::Client;
-use super::oracle::is_complete;
+use super::oracle::{Moment, is_complete};
 use super::questions::{Answers, Told};
 use super::reader::{Id, Kind};
+use super::sessions::judge;
 use super::world::World;
 use crate::engine::clock::Nanos;
 use crate::engine::feed::Encoding;
@@ -20,9 +21,9 @@ use crate::protocol::frame::MessageKind;
 const OVERHEAD_BYTES_MAX: usize = 256;
 
 /// All that anybody was told about positions.
-struct Book<'w> {
+pub(super) struct Book<'w> {
+    world: &'w World,
     clients: &'w [Client],
-    outside: &'w [Vec<Nanos>],
     answers: &'w Answers,
     settings: Vec<&'w RoomSettings>,
     /// The bound on what all rooms keep is small enough to matter.
@@ -39,22 +40,22 @@ struct Life {
 }
 
 /// Somebody was told that what came after a position is lost.
-struct Loss {
-    name: usize,
-    since: Position,
-    forged: bool,
+pub(super) struct Loss {
+    pub(super) name: usize,
+    pub(super) since: Position,
+    pub(super) forged: bool,
     /// Where the room stood.
-    newest: Position,
+    pub(super) newest: Position,
     /// When it was known, or before.
-    told_at: Nanos,
+    pub(super) told_at: Nanos,
 }
 
 /// Checks everything that was seen until now.
-pub(super) fn check(world: &World) {
+pub(super) fn check(world: &World, moment: Moment) {
     let limits = &world.settings.limits;
     let mut book = Book {
+        world,
         clients: &world.clients,
-        outside: &world.outside,
         answers: &world.answers,
         settings: world.settings.rooms.iter().map(|class| &class.settings).collect(),
         is_scarce: limits.history_bytes_max < 1 << 30,
@@ -77,6 +78,7 @@ pub(super) fn check(world: &World) {
             book.write(told.history.epoch, record.offset, id_of(record));
         }
     }
+    judge::write(world, &mut book);
     for client in &world.clients {
         if client.who.encoding == Encoding::V1 {
             book.check_v1(client);
@@ -88,6 +90,7 @@ pub(super) fn check(world: &World) {
         book.check_told(told);
     }
     world.answers.check_forgettings();
+    judge::check(world, &book, moment);
 }
 
 fn id_of(record: &Record) -> Id {
@@ -96,7 +99,7 @@ fn id_of(record: &Record) -> Id {
 }
 
 impl Book<'_> {
-    fn write(&mut self, epoch: Epoch, offset: u64, id: Id) {
+    pub(super) fn write(&mut self, epoch: Epoch, offset: u64, id: Id) {
         assert!(offset > 0, "offsets begin with 1");
         let known = *self.lives.entry(epoch.0).or_default().publications.entry(offset).or_insert(id);
         assert_eq!(known, id, "two publications at {epoch}:{offset}");
@@ -107,8 +110,11 @@ impl Book<'_> {
 
     /// When it was said, or later, it was published.
     fn said_at(&self, id: Id) -> Nanos {
+        if let Some(said_at) = self.world.crowd.said_at(id.by, id.number) {
+            return said_at;
+        }
         match id.by.checked_sub(OUTSIDE) {
-            Some(name) => self.outside[name as usize][id.number as usize],
+            Some(name) => self.world.outside[name as usize][id.number as usize],
             None => self.clients[id.by as usize].said_at[id.number as usize],
         }
     }
@@ -156,6 +162,16 @@ impl Book<'_> {
         }
     }
 
+    /// Where a publication stands, as far as anybody was told.
+    pub(super) fn place_of(&self, id: Id) -> Option<Position> {
+        self.places.get(&id).copied()
+    }
+
+    /// Offset of the newest publication of an epoch that anybody was told of.
+    pub(super) fn newest_of(&self, epoch: Epoch) -> Option<u64> {
+        self.lives.get(&epoch.0)?.publications.last_key_value().map(|(offset, _)| *offset)
+    }
+
     fn id_at(&self, epoch: Epoch, offset: u64) -> Option<Id> {
         self.lives.get(&epoch.0)?.publications.get(&offset).copied()
     }
@@ -169,7 +185,7 @@ impl Book<'_> {
     }
 
     /// Whether something that was asked for was really gone.
-    fn judge(&self, loss: &Loss) -> Result<(), &'static str> {
+    pub(super) fn judge(&self, loss: &Loss) -> Result<(), &'static str> {
         let Loss { name, since, forged, newest, told_at } = *loss;
         let settings = self.settings[name];
         let expired = |id: Id| self.said_at(id).after(settings.history_age_max) <= told_at;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::client::{Client, Temper};
 use super::oracle::{self, Moment};
 use super::positions;
+use super::sessions::Visitor;
 use super::socket::lock;
 use super::world::World;
 use crate::engine::command::{Command, Drain};
@@ -26,6 +27,9 @@ impl World {
         self.draining = Some(code);
         for client in &mut self.clients {
             client.draining = Some(code);
+        }
+        for visitor in &mut self.crowd.visitors {
+            visitor.is_draining = true;
         }
         for number in 0..self.nodes.len() {
             while self.nodes[number].sender.try_reserve(0).is_none() {
@@ -55,8 +59,10 @@ impl World {
                     self.clients[number].send(usize::MAX);
                 }
             }
+            self.attend_visitors(None);
             self.run_until_idle();
-            if self.clients.iter().any(Client::can_read) {
+            let visitors = &self.crowd.visitors;
+            if self.clients.iter().any(Client::can_read) || visitors.iter().any(Visitor::can_read) {
                 continue;
             }
             if self.is_at_rest() {
@@ -111,7 +117,7 @@ impl World {
                 return Some(format!("client {number}: {unreceived} unreceived, {unread} unread, unsent: {unsent}"));
             }
         }
-        None
+        self.crowd_unrest()
     }
 
     /// Whoever is still there has everything, and was answered.
@@ -141,7 +147,8 @@ impl World {
             }
         }
         let missed = oracle::check(&self.clients, &self.replies, Moment::AtRest);
-        positions::check(self);
+        positions::check(self, Moment::AtRest);
+        self.check_crowd_at_rest();
         let skipped = self.count(Counter::DroppedSkip);
         assert!(missed <= skipped, "{missed} gaps were seen, {skipped} counted");
         self.check_counters();
@@ -154,13 +161,19 @@ impl World {
     fn check_counters(&self) {
         for (number, node) in self.nodes.iter().enumerate() {
             let (mut handed, mut torn) = (0, 0);
-            for client in self.clients.iter().filter(|client| client.who.shard == number) {
-                let wire = lock(&client.wire);
+            let members = self.clients.iter().map(|client| (client.who.shard, &client.wire));
+            let visitors = self.crowd.visitors.iter().map(|visitor| (visitor.who.shard, &visitor.wire));
+            for (_, wire) in members.chain(visitors).filter(|(shard, _)| *shard == number) {
+                let wire = lock(wire);
                 handed += wire.handed_whole;
                 torn += u64::from(wire.is_torn());
             }
             let counted = node.shard.counts.get(Counter::Deliveries);
             assert!(handed <= counted && counted <= handed + torn, "{counted} deliveries counted, {handed} happened");
+        }
+        if self.crowd.is_open() {
+            // A session's message may say much, or nothing that is published.
+            return;
         }
         let published = self.count(Counter::Publications) + self.count(Counter::PublicationsUnheard);
         let asked = self.count(Counter::MessagesReceived) + self.replies.len() as u64;
@@ -181,15 +194,19 @@ impl World {
                 _ => client.reset(),
             }
         }
+        self.dismiss_visitors();
         self.leaving = true;
         self.come_to_rest();
         let silent = self.count(Counter::ClosedSilent);
-        let may = self.clients.iter().filter(|client| client.may_seem_gone()).count();
+        let visitors = &self.crowd.visitors;
+        let may = self.clients.iter().filter(|client| client.may_seem_gone()).count()
+            + visitors.iter().filter(|visitor| visitor.may_be_silent()).count();
         assert!(silent <= may as u64, "{silent} clients were taken for gone, {may} may have been");
         for node in &self.nodes {
             let shard = &node.shard;
             let left = (shard.connections.len(), shard.rooms.len(), shard.room_numbers.len(), shard.homes.len());
             assert_eq!(left, (0, 0, 0, 0), "connections, rooms, room numbers, homes are left");
+            assert_eq!(shard.subscriptions.len(), 0, "subscriptions are left");
             assert_eq!(shard.backlogged, 0, "nothing is behind");
             let unfinished_max = self.settings.limits.unfinished_bytes_max / self.nodes.len();
             assert_eq!(shard.unfinished_left, unfinished_max, "unfinished bytes came back");
@@ -207,14 +224,19 @@ impl World {
             Counter::ClosedDrainCut,
             Counter::ClosedPoller,
             Counter::ClosedNotRecoverable,
+            Counter::ClosedByServer,
         ];
         let closed: u64 = closed.into_iter().map(|counter| self.count(counter)).sum();
-        assert_eq!(closed, self.clients.len() as u64, "each connection ends once, for one reason");
+        assert_eq!(
+            closed,
+            (self.clients.len() + self.crowd.visitors.len()) as u64,
+            "each connection ends once, for one reason"
+        );
         for drain in &mut self.drains {
             drain.try_recv().expect("a drain is reported when all have gone");
         }
         oracle::check(&self.clients, &self.replies, Moment::Afterwards);
-        positions::check(self);
+        positions::check(self, Moment::Afterwards);
         self.check_counters();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::random::mix;
 use crate::engine::position::{Began, Epoch, Position};
+use crate::protocol::frame::Coding;
 
 /// Text or bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) enum Item {
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(u16, String),
+    /// The end of an HTTP answer.
+    Last,
 }
 
 /// The state line of `shardcast.v1`: a position, and a word behind it.
@@ -57,12 +60,20 @@ pub(super) fn beginning_of(line: &str) -> Beginning {
 pub(super) struct Reader {
     bytes: Vec<u8>,
     greeting_len: Option<usize>,
+    /// Whether messages may come compressed.
+    coding: Coding,
     closed: bool,
 }
 
 impl Reader {
     pub(super) fn new(greeting_len: usize) -> Self {
-        Self { bytes: Vec::new(), greeting_len: (greeting_len > 0).then_some(greeting_len), closed: false }
+        let greeting_len = (greeting_len > 0).then_some(greeting_len);
+        Self { bytes: Vec::new(), greeting_len, coding: Coding::Plain, closed: false }
+    }
+
+    /// One whose client agreed on this.
+    pub(super) fn inflating(self, coding: Coding) -> Self {
+        Self { coding, ..self }
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {
@@ -86,7 +97,9 @@ impl Reader {
         }
         assert!(!self.closed || self.bytes.is_empty(), "{} bytes behind the close frame", self.bytes.len());
         let [first, second, ..] = self.bytes[..] else { return None };
-        assert!(matches!(first, 0x81 | 0x82 | 0x88..=0x8a), "0x{first:02x} begins no frame of this server");
+        let is_compressed = self.coding == Coding::Deflated && matches!(first, 0xc1 | 0xc2);
+        let is_known = is_compressed || matches!(first, 0x81 | 0x82 | 0x88..=0x8a);
+        assert!(is_known, "0x{first:02x} begins no frame of this server");
         let (header, len) = match second {
             0..126 => (2, usize::from(second)),
             126 => {
@@ -97,8 +110,10 @@ impl Reader {
             _ => panic!("second byte 0x{second:02x}: masked, or longer than any message"),
         };
         let payload = self.take(header + len)?.split_off(header);
-        assert!(first < 0x88 || payload.len() <= 125, "a control frame is short");
+        assert!(is_compressed || first < 0x88 || payload.len() <= 125, "a control frame is short");
         Some(match first {
+            0xc1 => Item::Message(Kind::Text, inflated(payload)),
+            0xc2 => Item::Message(Kind::Binary, inflated(payload)),
             0x81 => Item::Message(Kind::Text, payload),
             0x82 => Item::Message(Kind::Binary, payload),
             0x89 => Item::Ping(payload),
@@ -112,6 +127,19 @@ impl Reader {
         })
     }
 }
+
+/// What a compressed message says (RFC 7692 §7.2.2): nothing of a message before is needed for it.
+fn inflated(mut payload: Vec<u8>) -> Vec<u8> {
+    payload.extend([0, 0, 0xff, 0xff]);
+    let mut message = Vec::with_capacity(MESSAGE_BYTES_MAX);
+    let mut inflater = flate2::Decompress::new(false);
+    inflater.decompress_vec(&payload, &mut message, flate2::FlushDecompress::Sync).expect("it can be inflated");
+    assert!(inflater.total_in() == payload.len() as u64, "a message is longer than any here");
+    message
+}
+
+/// Longest message here, bytes.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// Appends a masked frame.
 pub(super) fn write_frame(out: &mut Vec<u8>, first: u8, payload: &[u8], mask: u32) {
@@ -128,6 +156,9 @@ pub(super) fn write_frame(out: &mut Vec<u8>, first: u8, payload: &[u8], mask: u3
     out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
+/// Publishers that are sessions have numbers from here on: see [`super::sessions`].
+pub(super) const SESSIONS: u32 = 2_000_000;
+
 /// Which message: who published it, and its number among that one's messages, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Id {
@@ -137,7 +168,12 @@ pub(super) struct Id {
 
 impl Id {
     pub(super) const fn kind(self) -> Kind {
-        if (self.by ^ self.number).is_multiple_of(3) { Kind::Binary } else { Kind::Text }
+        if !self.is_json() && (self.by ^ self.number).is_multiple_of(3) { Kind::Binary } else { Kind::Text }
+    }
+
+    /// Whether a session published it: what sessions publish is JSON, here a string.
+    const fn is_json(self) -> bool {
+        self.by >= SESSIONS
     }
 
     /// The message's payload, which says all of this.
@@ -148,14 +184,17 @@ impl Id {
             8..14 => hash >> 8 & 127,
             _ => hash >> 8 & 511,
         };
-        let mut payload = format!("{}:{}:", self.by, self.number).into_bytes();
+        let quote = if self.is_json() { "\"" } else { "" };
+        let mut payload = format!("{quote}{}:{}:", self.by, self.number).into_bytes();
         payload.extend((0..len).map(|i| b'a' + u8::try_from((hash.rotate_left(7) ^ i) % 26).expect("a letter")));
+        payload.extend(quote.bytes());
         payload
     }
 
     /// Reads a message; panics if anything of it is wrong.
     pub(super) fn of(kind: Kind, payload: &[u8]) -> Self {
-        let mut parts = payload.splitn(3, |byte| *byte == b':').map(|part| std::str::from_utf8(part).expect("ASCII"));
+        let text = payload.strip_prefix(b"\"").unwrap_or(payload);
+        let mut parts = text.splitn(3, |byte| *byte == b':').map(|part| std::str::from_utf8(part).expect("ASCII"));
         let mut number = || parts.next().and_then(|part| part.parse().ok()).expect("a message begins with its numbers");
         let id = Self { by: number(), number: number() };
         assert_eq!(payload, id.payload(), "{id:?} is not what was published");

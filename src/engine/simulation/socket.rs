@@ -5,7 +5,9 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::random::Random;
-use super::reader::{Item, Reader};
+use super::reader::Item;
+use super::sessions::stream::{Hearing, is_delivery};
+use crate::engine::session::Transport;
 use crate::engine::shard::Ready;
 use crate::engine::socket::Socket;
 
@@ -35,10 +37,12 @@ pub(super) struct Wire {
     short_one_in: Option<usize>,
     pub(super) refuses_poller: bool,
     /// Follows what the server sends, to count what has been handed over whole.
-    handed: Reader,
+    handed: Hearing,
     pub(super) handed_whole: u64,
     /// Whether the next message is no publication: the first of `shardcast.v1` says where the client begins.
     pub(super) state_line_follows: bool,
+    /// Whether its server side says more than publications.
+    is_session: bool,
 }
 
 pub(super) type SharedWire = Arc<Mutex<Wire>>;
@@ -63,10 +67,21 @@ impl Wire {
             random,
             short_one_in,
             refuses_poller: false,
-            handed: Reader::new(greeting_len),
+            handed: Hearing::new(Transport::WebSocket, greeting_len),
             handed_whole: 0,
             state_line_follows: false,
+            is_session: false,
         }
+    }
+
+    /// The server's side is read like this.
+    pub(super) fn follow(&mut self, hearing: Hearing) {
+        self.handed = hearing;
+    }
+
+    /// It is that of a session.
+    pub(super) fn follow_session(&mut self, hearing: Hearing) {
+        (self.handed, self.is_session) = (hearing, true);
     }
 
     fn space(&self) -> usize {
@@ -167,9 +182,10 @@ impl Wire {
         self.to_client.extend(&bytes[..len]);
         self.handed.feed(&bytes[..len]);
         while let Some(item) = self.handed.next_item() {
-            if matches!(item, Item::Message(..)) && !std::mem::take(&mut self.state_line_follows) {
-                self.handed_whole += 1;
-            }
+            let Item::Message(_, message) = item else { continue };
+            let counts =
+                if self.is_session { is_delivery(&message) } else { !std::mem::take(&mut self.state_line_follows) };
+            self.handed_whole += u64::from(counts);
         }
         Ok(len)
     }

@@ -44,13 +44,17 @@ impl Speech {
         self.outgoing.extend(frame);
     }
 
-    /// Publishes a message, in one frame or several, with pings in between.
+    /// Publishes a message.
     pub(super) fn publish(&mut self, by: u32, random: &mut Random) {
         let id = Id { by, number: self.published };
         self.published += 1;
-        let payload = id.payload();
-        let mut rest = &payload[..];
-        let mut opcode = if id.kind() == Kind::Text { 1 } else { 2 };
+        self.message(id.kind(), &id.payload(), random);
+    }
+
+    /// Says a message, in one frame or several, with pings in between.
+    pub(super) fn message(&mut self, kind: Kind, payload: &[u8], random: &mut Random) {
+        let mut rest = payload;
+        let mut opcode = if kind == Kind::Text { 1 } else { 2 };
         while random.one_in(4) {
             let (part, behind) = rest.split_at(random.below(rest.len() + 1));
             self.say(random, opcode, part);

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::Planted;
 use super::client::{Client, Terms};
 use super::oracle::Reply;
 use super::questions::{Answers, Question};
 use super::random::Random;
+use super::sessions::{self, Crowd};
 use super::socket::{FakeSocket, Poller};
+use super::{Planted, Population};
 use crate::engine::clock::{Nanos, Unix};
 use crate::engine::command::{Drained, Published};
 use crate::engine::directory::Directory;
@@ -37,6 +38,7 @@ pub(super) struct World {
     /// All there ever were; those that are over stay for the oracle.
     pub(super) clients: Vec<Client>,
     pub(super) clients_max: usize,
+    pub(super) crowd: Crowd,
     /// Messages published by the API, by room name: none was published before the time that stands here.
     pub(super) outside: Vec<Vec<Nanos>>,
     pub(super) asked: Vec<(Reply, oneshot::Receiver<Published>)>,
@@ -112,11 +114,17 @@ fn settings(random: &mut Random, shards: usize, rooms: usize) -> Settings {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, planted: Planted) -> Self {
+    pub(super) fn new(seed: u64, planted: Planted, population: Population) -> Self {
         let mut random = Random::new(seed);
         let (shards, rooms) = (random.between(1, 4), random.between(1, 5));
-        let settings = settings(&mut random, shards, rooms);
-        Self::with_settings(random, settings, planted)
+        let mut settings = settings(&mut random, shards, rooms);
+        if population == Population::Members {
+            return Self::with_settings(random, settings, planted);
+        }
+        sessions::furnish(&mut settings, &mut random);
+        let mut world = Self::with_settings(random, settings, planted);
+        world.open_to_sessions();
+        world
     }
 
     /// A world with so many shards, and a room for each class, as the settings name.
@@ -146,7 +154,11 @@ impl World {
             Node { shard, sender, poller, woken, sleep, frozen_until, behind: BTreeMap::new(), turns: 0 }
         };
         let nodes = ends.into_iter().enumerate().map(node).collect();
-        let name = |number| RoomName::new(&format!("{number}-{:x}", random.next())).expect("a good name");
+        let name = |number| {
+            let name = RoomName::new(&format!("{number}-{:x}", random.next())).expect("a good name");
+            let fixed = |name: &&RoomName| settings.class_of(name.as_str()) == Some(number);
+            settings.sessions.rooms.iter().find(fixed).cloned().unwrap_or(name)
+        };
         let names: Vec<RoomName> = (0..rooms).map(name).collect();
         let outside = vec![Vec::new(); names.len()];
         let clients_max = random.pick(&[6, 20, 60]);
@@ -163,6 +175,7 @@ impl World {
             names,
             clients,
             clients_max,
+            crowd: Crowd::default(),
             outside,
             asked,
             replies,
