@@ -51,8 +51,8 @@ impl<S: Socket> Shard<S> {
         waits.then_some(Waiting::Subscription(subscription))
     }
 
-    /// Keeps a command until what it waits for has come about. Whoever says more meanwhile than fits into a message is told to
-    /// try again.
+    /// Keeps a command until what it waits for has come about. Whoever says more meanwhile than fits into a message is
+    /// told to try again.
     pub(super) fn put_off(&mut self, number: u32, waiting: Waiting, line: &[u8]) -> Result<(), Error> {
         let bytes_max = self.settings.limits.message_bytes_max;
         let Some(session) = self.session(number) else { return Ok(()) };

@@ -84,6 +84,8 @@ impl World {
         let temper = if random.one_in(20) { Temper::Stalled } else { random.pick(&tempers) };
         let (capacity, short) = match temper {
             Temper::Perfect => (1 << 30, None),
+            // Who reads a byte at a time does not get to the end within the time that a close may take.
+            Temper::Steady => (random.between(100, 900), random.one_in(2).then(|| random.between(2, 20))),
             _ => (random.between(1, 900), random.one_in(2).then(|| random.between(2, 20))),
         };
         let transports = [Transport::WebSocket, Transport::WebSocket, Transport::Lines, Transport::Events];
