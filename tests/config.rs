@@ -101,6 +101,33 @@ fn help_and_version_are_answers_not_errors() {
     for (argument, expected) in [("--help", "check-config"), ("--version", env!("CARGO_PKG_VERSION"))] {
         let output = shardcast(&[argument], &[]);
         let text = String::from_utf8(output.stdout).expect("help is UTF-8");
+#[test]
+fn a_wrong_argument_names_the_help_of_its_command() {
+    for (arguments, help) in [
+        (&["subscribe"][..], "see 'shardcast subscribe --help'"),
+        (&["subscribe", "room", "--nope"], "see 'shardcast subscribe --help'"),
+        (&["check-config", "--nope"], "see 'shardcast check-config --help'"),
+        (&["--nope"], "see 'shardcast --help'"),
+        (&["sevre"], "see 'shardcast --help'"),
+    ] {
+        let (code, lines) = refused(arguments, &[]);
+        assert_eq!(code, Some(64), "{arguments:?}");
+        assert!(lines.len() == 1 && lines[0].ends_with(help), "{arguments:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn help_names_every_command_and_every_exit_code() {
+    let output = shardcast(&["--help"], &[]);
+    let text = String::from_utf8(output.stdout).expect("help is UTF-8");
+    for command in ["serve", "check-config", "publish", "subscribe", "chat", "print-config"] {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {text}");
+    }
+    let codes = text.lines().skip_while(|line| *line != "Exit codes:").skip(1).take_while(|line| !line.is_empty());
+    let codes: Vec<&str> = codes.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(codes, ["0", "3", "64", "78", "130", "143", "1"]);
+}
+
         assert!(output.status.success() && text.contains(expected), "{argument}: {text}");
     }
 }
