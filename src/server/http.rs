@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use super::cross_origin::Page;
 use super::front_door::{Door, Reach, join};
 use super::handshake::{Refusal, WS_PREFIX, room_name};
-use super::idempotency::KEY_BYTES_MAX;
+use super::idempotency::{KEY_BYTES_MAX, Refused};
 use super::streams::{self, Outcome};
 use super::takeover::{Rewound, Stream, WayOut, drive};
 use super::{api, long_poll, metrics, page};
@@ -158,8 +158,9 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
             let body = format!("{{\"offset\":{},\"members\":{}{epoch}}}\n", published.offset, published.members);
             Ok(answer(StatusCode::OK, "application/json", body.into()))
         }
-        Err(error @ PublishError::TooLong { .. }) => Err(Refusal::new(413, error.to_string())),
-        Err(error @ PublishError::NotUtf8 { .. }) => Err(Refusal::new(400, error.to_string())),
+        Err(error @ Refused::OtherMessage) => Err(Refusal::new(422, error.to_string())),
+        Err(Refused::Engine(error @ PublishError::TooLong { .. })) => Err(Refusal::new(413, error.to_string())),
+        Err(Refused::Engine(error @ PublishError::NotUtf8 { .. })) => Err(Refusal::new(400, error.to_string())),
         Err(error) => Err(Refusal::new(503, error.to_string())),
     }
 }

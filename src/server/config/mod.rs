@@ -74,7 +74,7 @@ pub(crate) struct ApiSettings {
     /// Commands that one `batch` may have. More: error 107.
     pub(crate) commands_max: usize,
     /// How long a publication with an idempotency key is not made again, but answered with the first answer: by the API
-    /// and by POST /rooms/ROOM.
+    /// and by POST /rooms/ROOM. Another message with the same key: error 107, HTTP 422.
     pub(crate) idempotency_time_max: Duration,
     /// Answers that are remembered for that. More: the oldest are forgotten.
     pub(crate) idempotency_keys_max: usize,
