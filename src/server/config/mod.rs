@@ -98,7 +98,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Bounds of a request, before it is a connection.
+/// Bounds of requests, before one is a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handshake {
     /// Time from accept to the end of the request's head. Longer: closed.
@@ -107,6 +107,10 @@ pub(crate) struct Handshake {
     pub(crate) header_bytes_max: usize,
     /// Most header fields of a request. More: HTTP 431.
     pub(crate) header_fields_max: usize,
+    /// Time that a request's body may take. Longer: HTTP 408.
+    pub(crate) body_timeout: Duration,
+    /// Time from an answer to the end of the next request's head, on a connection that is kept. Longer: closed.
+    pub(crate) keep_alive: Duration,
 }
 
 impl Default for Config {
@@ -119,8 +123,20 @@ impl Default for Config {
             files_reserved: 32,
             api: ApiSettings::default(),
             log: LogSettings { level: "info".to_owned(), format: LogFormat::Human },
-            handshake: Handshake { timeout: Duration::from_secs(5), header_bytes_max: 8 << 10, header_fields_max: 64 },
+            handshake: Handshake::default(),
             engine: Settings::default(),
+        }
+    }
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            header_bytes_max: 8 << 10,
+            header_fields_max: 64,
+            body_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
         }
     }
 }

@@ -133,6 +133,8 @@ settings! {
         timeout: time(MS * 10, HOUR),
         header_bytes_max: bytes(256, MIB),
         header_fields_max: count(8, 1_024),
+        body_timeout: time(MS * 10, HOUR),
+        keep_alive: time(MS * 10, HOUR),
     }
     "limits" Limits (engine.limits) {
         message_bytes_max: bytes(1, GIB),
