@@ -157,7 +157,7 @@ settings! {
         silence_max: time(MS * 10, DAY),
     }
     "sessions" SessionSettings (engine.sessions) {
-        subscriptions_max: count(1, 1 << 20),
+        subscriptions_max: count(1, 4_096),
         connect_time_max: time(SECOND, HOUR),
         unsent_bytes_max: bytes(KIB, GIB),
         rooms: RoomNames,
