@@ -113,11 +113,11 @@ fn the_same_key_publishes_once_into_a_room() {
         server.request("POST", "/rooms/room", &headers, text.as_bytes())
     };
     let first = publish("k", "one");
-    assert_eq!(publish("k", "another").body, first.body, "the first answer");
+    assert_eq!(publish("k", "one").body, first.body, "the first answer");
     // The key is the room's, however it is said.
-    result(&server, "publish", &json!({"channel": "room", "data": 2, "idempotency_key": "k"}));
     result(&server, "broadcast", &json!({"channels": ["room"], "data": 3, "idempotency_key": "l"}));
-    result(&server, "publish", &json!({"channel": "room", "data": 4, "idempotency_key": "l"}));
+    result(&server, "publish", &json!({"channel": "room", "data": 3, "idempotency_key": "l"}));
+    assert_eq!(publish("l", "3").status, 200);
     result(&server, "publish", &json!({"channel": "other", "data": 5, "idempotency_key": "k"}));
     assert_eq!(member.texts(2), ["one", "3"]);
     assert_eq!(publish(&"x".repeat(256), "no").status, 400);
@@ -133,6 +133,38 @@ fn the_same_key_publishes_once_into_a_room() {
     let answers = at_once((0..16).collect(), |_: u32| publish("many", "once").body);
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     assert_eq!(member.text_of(), "once");
+    assert_eq!(member.before_pong(), []);
+}
+
+#[test]
+fn the_same_key_with_another_message_is_refused() {
+    let server = server();
+    let mut member = server.join("room");
+    let publish = |kind: &str, text: &str| {
+        let headers = [("Content-Type", kind), ("Idempotency-Key", "k")];
+        server.request("POST", "/rooms/room", &headers, text.as_bytes())
+    };
+    assert_eq!(publish("text/plain", "1").status, 200);
+    for (kind, text) in [("text/plain", "2"), ("text/plain", ""), ("application/octet-stream", "1")] {
+        let answer = publish(kind, text);
+        assert_eq!(answer.status, 422, "{kind}, {text:?}");
+        assert!(answer.body.contains("this idempotency key came with another message"), "{answer:?}");
+    }
+    for params in [
+        json!({"channel": "room", "data": 2, "idempotency_key": "k"}),
+        json!({"channel": "room", "b64data": "MQ==", "idempotency_key": "k"}),
+        json!({"channel": "room", "data": 1, "tags": {"a": "b"}, "idempotency_key": "k"}),
+        json!({"channel": "room", "data": 1, "skip_history": true, "idempotency_key": "k"}),
+    ] {
+        let (code, message) = error(&server, "publish", &params);
+        assert_eq!(code, 107, "{params}");
+        assert!(message.contains("a new message needs a new key"), "{message}");
+    }
+    let both = json!({"channels": ["room", "other"], "data": 2, "idempotency_key": "k"});
+    let responses = result(&server, "broadcast", &both)["responses"].clone();
+    assert_eq!(responses[0]["error"]["code"], 107, "{responses}");
+    assert_eq!(responses[1], json!({"result": {}}), "the key is a room's");
+    assert_eq!(member.text_of(), "1");
     assert_eq!(member.before_pong(), []);
 }
 

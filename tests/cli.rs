@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
 
 use support::{Client, Process, Server, Signal, eventually};
 
@@ -147,6 +148,58 @@ fn subscribers_come_back_after_a_restart() {
     assert_eq!(server.publish("news", "after").published(), (1, 1));
     assert_eq!(subscriber.line(), "after");
     assert_eq!(subscriber.exit_code(), Some(0), "{}", subscriber.errors());
+}
+
+/// A subscriber whose standard output the test holds, and may let go of.
+fn subscriber(ws: &str, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardcast"));
+    command.args(["subscribe", "logs", "--server", ws]).args(arguments).env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it has been built")
+}
+
+/// Waits for the end of a subscriber; kills it if there is none, so that the test's end is not in its way.
+fn exit_code(mut child: Child) -> Option<i32> {
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        eventually("the end of a subscriber", || child.try_wait().expect("it is our child"))
+    }));
+    child.kill().ok();
+    ended.ok().and_then(|status| status.code())
+}
+
+#[test]
+fn a_subscriber_whose_reader_has_gone_ends_though_the_room_is_quiet() {
+    let server = Server::start(&["--set", "room.history_count_max=10"]);
+    let (ws, _) = urls(&server);
+    for text in ["one", "two", "three"] {
+        server.publish("logs", text);
+    }
+    // As `| head -1`: it has read what it wants.
+    let mut child = subscriber(&ws, &["--last", "10"]);
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("it prints");
+    assert_eq!(line, "one\n");
+    assert_eq!(exit_code(child), Some(0));
+    // Nothing has been printed at all.
+    let mut child = subscriber(&ws, &[]);
+    until_joined(&server, 2);
+    drop(child.stdout.take());
+    assert_eq!(exit_code(child), Some(0));
+    // Nor is there a server.
+    let mut child = subscriber("ws://127.0.0.1:9", &[]);
+    drop(child.stdout.take());
+    assert_eq!(exit_code(child), Some(0));
+}
+
+#[test]
+fn a_position_file_that_cannot_be_written_is_told_before_anything_is_printed() {
+    let server = Server::start(&["--set", "room.history_count_max=10"]);
+    let (ws, _) = urls(&server);
+    server.publish("logs", "one");
+    let arguments = ["subscribe", "logs", "--server", &ws, "--last", "1", "--position-file", "/nonexistent/position"];
+    let mut process = Process::start(&arguments);
+    assert_eq!((process.exit_code(), process.rest()), (Some(1), Vec::new()));
+    assert!(process.errors_to_end().contains("the position file /nonexistent/position: "), "{}", process.errors());
+    assert_eq!(server.metrics().get("connections_opened_total"), 0, "it has not even connected");
 }
 
 #[test]

@@ -59,7 +59,8 @@ fn a_wrong_file_or_environment_is_78() {
             &["serve", "--shards", "0"],
             &[("SHARDCAST_SHARD", "1"), ("SHARDCAST_DRAIN", "10")],
             &[
-                "shardcast: SHARDCAST_DRAIN: drain is \"10\"; allowed: a duration from \"0s\" to \"24h\"",
+                "shardcast: SHARDCAST_DRAIN: drain is \"10\"; allowed: a duration from \"0s\" to \"24h\"; \
+                 the unit is missing: \"10s\"?",
                 "shardcast: SHARDCAST_SHARD: unknown variable; did you mean \"SHARDCAST_SHARDS\"?",
                 "shardcast: --shards: shards is \"0\"; allowed: \"cores\", or a whole number from 1 to 64",
             ],
@@ -87,6 +88,11 @@ fn a_wrong_command_line_is_64_and_one_line_for_each_problem() {
         (&["--lisen", "x"], &["unexpected argument '--lisen' found"]),
         (&["--set", "shards"], &["invalid value 'shards' for '--set <KEY=VALUE>'"]),
         (&["sevre"], &["unrecognized subcommand 'sevre'"]),
+        (&["--set", "nope=1"], &["--set: unknown key \"nope\"; `shardcast print-config` lists all"]),
+        (
+            &["--drain", "5"],
+            &[r#"--drain: drain is "5"; allowed: a duration from "0s" to "24h"; the unit is missing: "5s"?"#],
+        ),
     ] {
         let (code, lines) = refused(arguments, &[]);
         assert_eq!((code, lines.len()), (Some(64), expected.len()), "{arguments:?}: {lines:?}");
@@ -94,6 +100,33 @@ fn a_wrong_command_line_is_64_and_one_line_for_each_problem() {
             assert!(line.starts_with(&format!("shardcast: {expected}")), "{arguments:?}: {line}");
         }
     }
+}
+
+#[test]
+fn a_wrong_argument_names_the_help_of_its_command() {
+    for (arguments, help) in [
+        (&["subscribe"][..], "see 'shardcast subscribe --help'"),
+        (&["subscribe", "room", "--nope"], "see 'shardcast subscribe --help'"),
+        (&["check-config", "--nope"], "see 'shardcast check-config --help'"),
+        (&["--nope"], "see 'shardcast --help'"),
+        (&["sevre"], "see 'shardcast --help'"),
+    ] {
+        let (code, lines) = refused(arguments, &[]);
+        assert_eq!(code, Some(64), "{arguments:?}");
+        assert!(lines.len() == 1 && lines[0].ends_with(help), "{arguments:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn help_names_every_command_and_every_exit_code() {
+    let output = shardcast(&["--help"], &[]);
+    let text = String::from_utf8(output.stdout).expect("help is UTF-8");
+    for command in ["serve", "check-config", "publish", "subscribe", "chat", "print-config"] {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {text}");
+    }
+    let codes = text.lines().skip_while(|line| *line != "Exit codes:").skip(1).take_while(|line| !line.is_empty());
+    let codes: Vec<&str> = codes.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(codes, ["0", "3", "64", "78", "130", "143", "1"]);
 }
 
 #[test]

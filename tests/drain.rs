@@ -64,17 +64,44 @@ fn a_drain_without_anybody_ends_at_once() {
 }
 
 #[test]
+fn few_connections_leave_at_once_however_long_the_drain_is() {
+    for (signal, code, told) in
+        [(Signal::TERM, 1012, "the server is restarting"), (Signal::INT, 1001, "the server ends")]
+    {
+        let mut server = Server::start(&["--drain", LONG]);
+        let clients: Vec<Client> = (0..5).map(|_| server.join("room")).collect();
+        server.signal(signal);
+        for mut client in clients {
+            assert_eq!(client.next(), Event::Close(Some(code), told.to_owned()));
+            client.close(1000);
+        }
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn nobody_listens_during_a_drain() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = Server::start(&["--drain", LONG, "--set", "limits.close_time_max=60s"]);
+        let held = server.join("room");
+        server.signal(signal);
+        server.until_nobody_listens();
+        drop(held);
+    }
+}
+
+#[test]
 fn closes_are_spread_and_nobody_new_comes_in() {
     let mut server = Server::start(&["--drain", LONG, "--shards", "1"]);
-    // One in 600 ms.
-    let mut clients: Vec<Client> = (0..1_000).map(|_| server.join("room")).collect();
+    // One in 10 ms: a shard makes no longer pauses.
+    let mut clients: Vec<Client> = (0..2_000).map(|_| server.join("room")).collect();
     server.signal(Signal::TERM);
-    eventually("the end of listening", || Http::try_connect(server.address()).is_err().then_some(()));
+    server.until_nobody_listens();
     for client in &mut clients[..2] {
         assert!(matches!(client.next(), Event::Close(Some(1012), reason) if !reason.is_empty()));
     }
     let told = clients[2..].iter().filter(|client| client.has_more()).count();
-    assert!(told < 500, "{told} of 998 were told to go together with the first two");
+    assert!(told < 1_000, "{told} of 1,998 were told to go together with the first two");
     // Whoever has not been told yet is still a member like any other.
     let last = clients.last_mut().expect("there are many");
     last.text("still here");
@@ -87,7 +114,8 @@ fn a_second_signal_ends_at_once() {
     for (first, second, code) in
         [(Signal::TERM, Signal::TERM, 143), (Signal::TERM, Signal::INT, 130), (Signal::INT, Signal::TERM, 143)]
     {
-        let mut server = Server::start(&["--drain", LONG]);
+        // They do not answer their closes.
+        let mut server = Server::start(&["--drain", LONG, "--set", "limits.close_time_max=60s"]);
         let clients: Vec<Client> = (0..4).map(|_| server.join("room")).collect();
         let mut http = server.http();
         // Accepted, that is: what waits in the kernel's queue is reset when listening ends.
@@ -120,7 +148,8 @@ fn a_client_that_never_reads_is_cut_off_and_the_exit_code_says_so() {
 
 #[test]
 fn kept_connections_learn_of_the_drain() {
-    let mut server = Server::start(&["--drain", LONG]);
+    // It does not answer its close.
+    let mut server = Server::start(&["--drain", LONG, "--set", "limits.close_time_max=60s"]);
     let client = server.join("room");
     let ask = |http: &mut Http, path| http.request("GET", path, &[], b"");
     let [mut ready, mut live, mut publisher, mut joiner] = [(); 4].map(|()| {
@@ -130,7 +159,7 @@ fn kept_connections_learn_of_the_drain() {
         http
     });
     server.signal(Signal::TERM);
-    eventually("the end of listening", || Http::try_connect(server.address()).is_err().then_some(()));
+    server.until_nobody_listens();
     let answer = ask(&mut ready, "/health/ready");
     assert_eq!((answer.status, answer.body.as_str()), (503, "draining\n"));
     assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::Read as _;
+
 use support::{Event, Http, Server};
 
 const KEY: &str = "0123456789abcdef-key";
@@ -114,6 +116,40 @@ fn the_methods_and_paths_that_there_are() {
         }
     }
     assert_eq!(http.publish("room", "the connection is still good").published(), (1, 0));
+}
+
+#[test]
+fn what_there_is_is_named_where_there_is_nothing() {
+    let server = Server::start(&[]);
+    let answer = server.request("GET", "/nowhere", &[], b"");
+    let named = answer.body.trim_end().strip_prefix("there are ").expect("a list");
+    let named: Vec<(&str, &str)> =
+        named.split(", ").map(|route| route.split_once(' ').unwrap_or(("GET", route))).collect();
+    for (method, path) in [
+        ("GET", "/ws/ROOM"),
+        ("GET", "/sse/ROOM"),
+        ("POST", "/rooms/ROOM"),
+        ("GET", "/rooms/ROOM/messages"),
+        ("GET", "/connection/websocket"),
+        ("GET", "/connection/sse"),
+        ("GET", "/connection/http_stream"),
+        ("POST", "/emulation"),
+        ("POST", "/api/METHOD"),
+        ("GET", "/api/openapi.json"),
+        ("GET", "/metrics"),
+    ] {
+        assert!(named.contains(&(method, path)), "{method} {path}: {named:?}");
+    }
+    for (method, path) in named {
+        let path = path.replace("ROOM", "room").replace("METHOD", "info");
+        // Of a stream, the rest does not end.
+        let mut http = server.http();
+        http.send_raw(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").as_bytes())
+            .expect("the server reads");
+        let mut status = [0; 12];
+        http.stream.read_exact(&mut status).expect("an answer");
+        assert!(!status.ends_with(b"404"), "{method} {path} is not there");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn a_taken_port_is_one_clear_line() {
         let (code, lines) = refused(arguments);
         assert_eq!((code, lines.len()), (Some(1), 1), "{lines:?}");
         assert!(lines[0].starts_with("shardcast: ") && lines[0].contains(&address), "{lines:?}");
-        assert!(lines[0].contains("in use"), "{lines:?}");
+        assert!(lines[0].contains("in use") && lines[0].contains("--listen"), "{lines:?}");
     }
     let server = Server::start(&[]);
     let (code, lines) = refused(&["--listen", &server.address().to_string()]);
@@ -136,4 +136,20 @@ fn limits_of_connections_rooms_and_handshakes_have_answers() {
     assert!(half_open.ends());
     let metrics = server.metrics();
     assert_eq!(metrics.sum("refused_total", &[("reason", "timeout")]), 1);
+}
+
+#[test]
+fn slow_requests_on_kept_connections_have_an_end() {
+    let server = Server::start(&["--set", "handshake.keep_alive=50ms", "--set", "handshake.body_timeout=50ms"]);
+    for begun in [&b""[..], b"G"] {
+        let mut kept = server.http();
+        assert_eq!(kept.request("GET", "/health/live", &[], b"").status, 200);
+        kept.send_raw(begun).expect("the server reads");
+        assert!(kept.ends(), "{begun:?}");
+    }
+    let mut http = server.http();
+    http.send_raw(b"POST /rooms/room HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab").expect("the server reads");
+    let answer = http.answer("POST").expect("an answer");
+    assert_eq!(answer.status, 408);
+    assert!(answer.body.contains("handshake.body_timeout"), "{answer:?}");
 }

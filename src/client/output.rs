@@ -5,9 +5,13 @@
 //! meanwhile. The caller fills a bounded queue and waits while it is full; the thread writes all that is queued, then
 //! flushes. A reader that went away (`head`) is no error: writing says so, and the caller ends quietly.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 
 use bytes::Bytes;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
 use super::position::Position;
@@ -20,6 +24,8 @@ const CHUNKS_MAX: usize = 64;
 pub(super) struct Output {
     chunks: mpsc::Sender<Chunk>,
     written: oneshot::Receiver<io::Result<()>>,
+    /// Tells when the reader of a pipe goes away. `None`: a file, say, which has no reader.
+    reader: Option<pipe::Sender>,
 }
 
 /// Written together.
@@ -34,7 +40,7 @@ struct Chunk {
 pub(super) struct Gone;
 
 impl Output {
-    /// Starts the thread.
+    /// Starts the thread, within a runtime.
     ///
     /// # Errors
     /// No thread can be started.
@@ -42,7 +48,8 @@ impl Output {
         Self::start_with(None)
     }
 
-    /// Starts the thread, which keeps `file` up to date: a position is in it once everything before it is written.
+    /// As [`Output::start`]; the thread keeps `file` up to date: a position is in it once everything before it is
+    /// written.
     ///
     /// # Errors
     /// No thread can be started.
@@ -53,7 +60,10 @@ impl Output {
             let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
             drop(done.send(write_all(queue, &mut stdout, file.as_ref())));
         })?;
-        Ok(Self { chunks, written })
+        // Unchecked, because that leaves it as it is: it blocks, also for others who write there. Nothing is sent here.
+        let stdout = io::stdout().as_fd().try_clone_to_owned().ok();
+        let reader = stdout.and_then(|stdout| pipe::Sender::from_file_unchecked(File::from(stdout)).ok());
+        Ok(Self { chunks, written, reader })
     }
 
     /// Queues a chunk, in order; waits while too much is queued.
@@ -64,6 +74,22 @@ impl Output {
     /// As [`Output::write`]; with the chunk written, one is at `position`.
     pub(super) async fn write_to(&self, bytes: Bytes, position: Option<Position>) -> Result<(), Gone> {
         self.chunks.send(Chunk { bytes, position }).await.map_err(|_| Gone)
+    }
+
+    /// Waits until nobody reads what is written, or it cannot be written: without a message that is to be written, a
+    /// write would tell neither. Safe to drop while waiting.
+    pub(super) async fn gone(&self) {
+        let left = async {
+            match &self.reader {
+                // An error: the runtime is ending.
+                Some(reader) => drop(reader.ready(Interest::ERROR).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = left => {}
+            () = self.chunks.closed() => {}
+        }
     }
 
     /// Waits until everything is written. A reader that went away counts as the end.

@@ -40,6 +40,15 @@ impl PositionFile {
         Ok(Some(position))
     }
 
+    /// Whether a position could be saved: better told before the first message than instead of it.
+    ///
+    /// # Errors
+    /// The file or its folder cannot be written.
+    pub(super) fn try_out(&self) -> io::Result<()> {
+        let tried = fs::write(&self.new, "").and_then(|()| fs::remove_file(&self.new));
+        tried.map_err(|error| self.explained(&error))
+    }
+
     /// Replaces the file. It survives the end of this process; the end of the machine it may survive as an older one.
     ///
     /// # Errors
@@ -63,7 +72,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("shardcast-position-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = PositionFile::new(folder.join("position"));
-        assert_eq!(file.load().unwrap(), None);
+        file.try_out().unwrap();
+        assert_eq!(file.load().unwrap(), None, "trying leaves nothing behind");
         for text in ["a:1", "0a:99"] {
             file.save(text.parse().unwrap()).unwrap();
             assert_eq!(file.load().unwrap().unwrap().to_string(), text);
@@ -76,5 +86,6 @@ mod tests {
         }
         fs::remove_dir_all(&folder).unwrap();
         assert!(file.save("a:1".parse().unwrap()).is_err(), "no folder");
+        assert!(file.try_out().is_err(), "no folder");
     }
 }

@@ -81,13 +81,22 @@ impl Printer {
         self.output.finish().await
     }
 
+    /// Waits until nobody reads what is printed. Safe to drop while waiting.
+    pub(super) async fn gone(&self) {
+        self.output.gone().await;
+    }
+
     /// Prints what comes over one connection, in batches of what is there, until it ends. With `resume`, its messages
     /// are those of `shardcast.v1`.
     pub(super) async fn print(&mut self, link: &mut Link, mut resume: Option<&mut Resume>) -> Over {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut skips = Skips::Untold;
         loop {
-            if link.events.recv_many(&mut events, EVENTS_MAX).await == 0 {
+            let received = tokio::select! {
+                received = link.events.recv_many(&mut events, EVENTS_MAX) => received,
+                () = self.gone() => return Over::Enough,
+            };
+            if received == 0 {
                 return Over::Ended(End::Lost("the connection is gone".to_owned()));
             }
             let mut batch = Batch::default();

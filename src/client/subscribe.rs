@@ -68,7 +68,8 @@ pub(crate) struct SubscribeArgs {
 impl SubscribeArgs {
     /// Where to begin; `None`: positions are of no interest.
     fn start(&self, file: Option<&PositionFile>) -> std::io::Result<Option<Start>> {
-        if let Some(position) = file.map(PositionFile::load).transpose()?.flatten() {
+        let kept = file.map(|file| file.load().and_then(|position| file.try_out().and(Ok(position)))).transpose()?;
+        if let Some(position) = kept.flatten() {
             return Ok(Some(Start::Since(position)));
         }
         let asked = self.since.map(Start::Since).or_else(|| self.last.map(Start::Last));
@@ -137,6 +138,7 @@ async fn follow(
         let start = resume.as_mut().map_or(Start::Now, |resume| resume.connect());
         let mut link = tokio::select! {
             link = session.connect(start) => link?,
+            () = printer.gone() => return Ok(()),
             signal = stop.signalled() => return Err(signal),
         };
         let over = tokio::select! {

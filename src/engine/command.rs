@@ -133,7 +133,9 @@ pub struct Published {
 /// How to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// The closes are spread evenly over this time, so that not everybody comes back at once.
+    /// The closes are spread evenly over this time, so that not everybody comes back at once; each shard closes at
+    /// least one in 10 ms, so few need less. At its end, who does not read is cut off; who does not answer its close
+    /// has `limits.close_time_max` more.
     pub spread: Duration,
     /// The close code: 1001 (going away) or 1012 (service restart).
     pub code: u16,

@@ -15,6 +15,10 @@ use super::socket::Socket;
 /// Between two rounds of closes.
 const ROUND: Duration = Duration::from_millis(10);
 
+/// At most between two closes of a shard: a hundred that come back in a second need no more room, and a stop with few
+/// connections is over at once, however long the drain may take.
+const PACE: Duration = Duration::from_millis(10);
+
 /// A drain under way.
 #[derive(Debug)]
 pub(crate) struct Draining {
@@ -41,13 +45,19 @@ impl Draining {
         self.drained.as_ref().map(|_| now.after(ROUND))
     }
 
-    /// How many connections should have been told to go by now.
+    /// How many connections should have been told to go by now: the first at once, the others evenly behind it.
     fn quota(&self, now: Nanos) -> usize {
-        let (spread, past) = (self.drain.spread.as_nanos(), now.since(self.started).as_nanos());
+        let past = now.since(self.started).as_nanos();
+        let spread = self.drain.spread.as_nanos().min(PACE.as_nanos() * self.total as u128);
         if past >= spread {
             return usize::MAX;
         }
-        usize::try_from(self.total as u128 * past / spread).unwrap_or(usize::MAX)
+        usize::try_from(1 + self.total as u128 * past / spread).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the time is over that those have who do not read what they get.
+    fn is_over(&self, now: Nanos) -> bool {
+        now.since(self.started) >= self.drain.spread
     }
 }
 
@@ -56,7 +66,7 @@ impl<S: Socket> Shard<S> {
     pub(crate) fn drain(&mut self) {
         let Some(draining) = &mut self.draining else { return };
         let quota = draining.quota(self.now);
-        let last_call = quota == usize::MAX;
+        let last_call = draining.is_over(self.now);
         if last_call {
             // Whoever was told and is still here, because its socket took no more, is cut off.
             draining.next = 0;
@@ -99,13 +109,67 @@ impl<S: Socket> Shard<S> {
         drained.send(Drained { closed: draining.total.saturating_sub(aborted), aborted }).ok();
     }
 
+    /// A connection has come. If it was on its way when a drain began, it is not to be passed over.
+    pub(crate) fn came_late(&mut self, number: u32) {
+        if let Some(draining) = &mut self.draining {
+            draining.next = draining.next.min(number);
+        }
+    }
+
     /// Closes a connection with the drain's code.
     pub(crate) fn close_for_drain(&mut self, number: u32) {
         let code = self.draining.as_ref().map_or(1001, |draining| draining.drain.code);
         let (code, reason) = match self.connections.get(number) {
             Some(connection) if connection.flags.has(Flags::SESSION) => (3001, "shutdown".to_owned()),
-            _ => (code, "the server is restarting".to_owned()),
+            _ => (code, reason_of(code).to_owned()),
         };
         self.close(number, &Close { code, reason, counter: Counter::ClosedDrain });
+    }
+}
+
+/// What a raw member is told beside the code (IANA's registry: 1012 is "service restart").
+const fn reason_of(code: u16) -> &'static str {
+    if code == 1012 { "the server is restarting" } else { "the server ends" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draining(spread: Duration, total: usize) -> Draining {
+        Draining::new(Drain { spread, code: 1012 }, oneshot::channel().0, Nanos(0), (total, 0))
+    }
+
+    /// Connections that have been told to go after so many milliseconds each.
+    fn told(draining: &Draining, after_ms: &[u64]) -> Vec<usize> {
+        let at = |ms: &u64| draining.quota(Nanos(0).after(Duration::from_millis(*ms))).min(draining.total);
+        after_ms.iter().map(at).collect()
+    }
+
+    #[test]
+    fn few_go_at_once_however_long_the_drain_is() {
+        let long = Duration::from_secs(600);
+        assert_eq!(told(&draining(long, 1), &[0]), [1]);
+        assert_eq!(told(&draining(long, 2), &[0, 9, 10]), [1, 1, 2]);
+        assert_eq!(told(&draining(long, 5), &[0, 9, 10, 39, 40]), [1, 1, 2, 4, 5]);
+        assert_eq!(told(&draining(Duration::ZERO, 5), &[0]), [5]);
+    }
+
+    #[test]
+    fn many_go_evenly_and_the_last_before_the_end() {
+        let draining = draining(Duration::from_secs(10), 100_000);
+        assert_eq!(told(&draining, &[0, 1, 5_000, 9_999, 10_000]), [1, 11, 50_001, 99_991, 100_000]);
+    }
+
+    #[test]
+    fn who_does_not_read_has_the_whole_drain() {
+        let draining = draining(Duration::from_secs(10), 1);
+        assert!(!draining.is_over(Nanos(0).after(Duration::from_millis(9_999))));
+        assert!(draining.is_over(Nanos(0).after(Duration::from_secs(10))));
+    }
+
+    #[test]
+    fn the_reason_says_what_the_code_says() {
+        assert_eq!((reason_of(1012), reason_of(1001)), ("the server is restarting", "the server ends"));
     }
 }

@@ -126,6 +126,7 @@ impl<S: Socket> Shard<S> {
         }
         let number = self.connections.insert(connection);
         debug_assert_eq!(number, expected, "the poller was told the number that the connection got");
+        self.came_late(number);
         self.schedule_heartbeat(number);
         let local = self.rooms.get_mut(room_number).expect("the room was just found");
         local.holders += 1;
@@ -181,6 +182,7 @@ impl<S: Socket> Shard<S> {
             _permit: permit,
         });
         self.counts.add(Counter::Opened, 1);
+        self.came_late(number);
         self.schedule_session(number);
         if let Some(joined) = joined {
             // Whoever waited may have gone; the session is there all the same.

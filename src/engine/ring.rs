@@ -362,9 +362,9 @@ impl LocalRoom {
         self.offered = self.offered.max(end);
     }
 
-    /// Bytes that somebody who keeps up has yet to be offered.
+    /// Bytes that somebody who keeps up has yet to be offered, with what is noted of each publication. O(log count).
     pub(crate) fn backlog_bytes(&self) -> u64 {
-        if self.is_quiet() { 0 } else { self.window.head() - self.offered.max(self.window.tail()) }
+        if self.is_quiet() { 0 } else { self.window.occupied_bytes(self.offered.max(self.window.tail())) }
     }
 
     /// A member's socket takes no more.
@@ -415,5 +415,36 @@ impl LocalRoom {
         if needed > self.window.tail() {
             self.window.release(needed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::directory::Directory;
+    use super::super::feed::Encoding;
+    use super::super::room::RoomName;
+    use super::super::settings::Settings;
+    use super::super::window::{Entry, Publisher};
+    use super::*;
+    use crate::protocol::frame::Coding;
+
+    #[test]
+    fn empty_messages_are_a_backlog_of_what_is_noted_of_them() {
+        let settings = Settings::default();
+        let room = Directory::new(Arc::new(settings.clone()), 1).join(&RoomName::new("room").unwrap()).unwrap();
+        let mut local = LocalRoom::new(room, Feed::publications(Encoding::Raw, Coding::Plain), settings.room, 0);
+        local.entered(Position { epoch: Epoch(1), offset: 0 }, None);
+        local.add(0);
+        assert_eq!(local.backlog_bytes(), 0);
+        let entry = |n| Entry { end: 2 * n, published: Nanos(0), publisher: Publisher::OUTSIDE };
+        let entries: Arc<[Entry]> = (1..=1_000_u64).map(entry).collect();
+        let frames = Bytes::from([0x81, 0].repeat(1_000));
+        local.append(
+            &Chunk { number: 0, room_id: 1, first_offset: 1, frames, entries, kept_from: NOTHING_KEPT },
+            Nanos(0),
+        );
+        assert_eq!(local.backlog_bytes(), 1_000 * (2 + size_of::<Entry>() as u64));
     }
 }

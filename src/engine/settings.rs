@@ -64,7 +64,8 @@ pub struct Limits {
     pub publish_per_second_max: Option<u32>,
     /// Entries in a shard's inbox. Full: publishers wait (a socket is not read, HTTP waits).
     pub inbox_entries_max: usize,
-    /// Bytes of one room that a shard has accepted and not yet offered to every member. Full: publishers wait.
+    /// Bytes of one room that a shard has accepted and not yet offered to every member, with what is noted of each
+    /// publication (24 bytes). Full: publishers wait.
     pub backlog_bytes_max: usize,
     /// Bytes of publications that all rooms together keep for those who come back. Full: the room that publishes keeps
     /// less.

@@ -64,6 +64,13 @@ impl Window {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    /// What the frames from `from` (a boundary) on occupy, with what is noted of each: an empty message has two bytes,
+    /// and more beside it. O(log count).
+    pub(crate) fn occupied_bytes(&self, from: u64) -> u64 {
+        let count = self.entries.len() - self.entries.partition_point(|entry| entry.end <= from);
+        self.head() - from + (count * size_of::<Entry>()) as u64
+    }
+
     /// Appends `frames`, in which `entries` end (relative to the start of `frames`). Amortised O(length).
     pub(crate) fn append(&mut self, frames: &[u8], entries: &[Entry]) {
         debug_assert!(!entries.is_empty(), "a chunk has at least one publication");
@@ -209,6 +216,15 @@ mod tests {
         assert_eq!(window.frames_between(10, 30), 1);
         let frames: Vec<_> = window.frames_from(10).map(|(start, entry)| (start, entry.end)).collect();
         assert_eq!(frames, [(10, 30), (30, 35)]);
+    }
+
+    #[test]
+    fn small_frames_occupy_more_than_their_bytes() {
+        let window = window(&[(&[10, 20], 1), (&[2], 2)]);
+        let noted = size_of::<Entry>() as u64;
+        assert_eq!(window.occupied_bytes(0), 32 + 3 * noted);
+        assert_eq!(window.occupied_bytes(10), 22 + 2 * noted);
+        assert_eq!(window.occupied_bytes(32), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub fn response_head(out: &mut Vec<u8>, content_type: &str, origin: Option<&str>
     out.extend_from_slice(content_type.as_bytes());
     out.extend_from_slice(
         b"\r\ncache-control: private, no-cache, no-store, must-revalidate, max-age=0\r\npragma: no-cache\r\n\
-          expire: 0\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
+          expires: 0\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
     );
     // A head has one line per field: an origin that could end its line is none.
     if let Some(origin) = origin.filter(|origin| origin.bytes().all(|byte| byte.is_ascii_graphic())) {
@@ -47,4 +47,20 @@ pub fn chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 pub fn body(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().position(|byte| *byte == b'\n')? + 1;
     bytes[end..].strip_suffix(b"\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::response_head;
+
+    #[test]
+    fn a_stream_says_in_http_s_words_that_nobody_may_keep_it() {
+        let mut head = Vec::new();
+        response_head(&mut head, "text/event-stream", None);
+        let head = String::from_utf8(head).unwrap();
+        let fields: Vec<&str> = head.split("\r\n").collect();
+        assert_eq!(fields[0], "HTTP/1.1 200 OK");
+        assert!(fields.contains(&"expires: 0") && fields.contains(&"pragma: no-cache"), "{head}");
+        assert!(head.ends_with("\r\n\r\n"), "{head}");
+    }
 }

@@ -8,6 +8,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
@@ -46,6 +47,8 @@ pub(crate) struct Gate {
     listener: TcpListener,
     reach: Reach,
     poll: Poll,
+    /// Ends the wait for somebody who comes. Kept as long as the poller: without it, what it woke would be forgotten.
+    _waker: Arc<Waker>,
     door: Door,
     joins: Joins,
     /// Where the tasks of slower clients run.
@@ -64,7 +67,8 @@ impl Gate {
         let mut listener = TcpListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let kept_waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let waker = Arc::clone(&kept_waker);
         let mut draining = door.draining.clone();
         tokio::spawn(async move {
             // An error: nobody is left who could begin a drain, so the server has ended.
@@ -73,7 +77,7 @@ impl Gate {
         });
         let joins = door.engine.joins();
         let (runtime, spare) = (Handle::current(), SpareFile::new());
-        Ok(Self { listener, reach, poll, door, joins, runtime, spare, silent: Vec::new() })
+        Ok(Self { listener, reach, poll, _waker: kept_waker, door, joins, runtime, spare, silent: Vec::new() })
     }
 
     /// Accepts until the server begins to end. Never spins, never dies: see [`SpareFile`].

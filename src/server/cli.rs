@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::client;
 use crate::server::config::{self, Config, EXIT_USAGE, FILE_VARIABLE, Flag, Problems, Sources};
@@ -23,10 +23,15 @@ Every setting has a key (limits.rooms_max) and a variable (SHARDCAST_LIMITS_ROOM
 environment, the environment over the file. All settings with their defaults: shardcast print-config
 
 Exit codes:
-  0   stopped as asked
-  64  the command line is wrong
-  78  the file or the environment is wrong
-  1   anything else";
+  0    stopped as asked, everyone closed in order
+  3    the drain cut somebody off
+  64   the command line is wrong
+  78   the file or the environment is wrong
+  130  ended at once by a second signal, SIGINT
+  143  the same, SIGTERM
+  1    anything else
+
+The console clients have exit codes of their own: shardcast subscribe --help";
 
 /// Rooms by URL, every message to everyone in them: a sharded WebSocket broadcast server.
 ///
@@ -51,7 +56,6 @@ enum Command {
     #[command(flatten)]
     Client(client::Command),
     /// Print every setting with its default, as a file to start from
-    #[command(hide = true)]
     PrintConfig,
 }
 
@@ -152,8 +156,14 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let said =
         rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let line = said.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    complain(&format_args!("{}; see 'shardcast --help'", line.strip_prefix("error: ").unwrap_or(&line)));
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    complain(&format_args!("{line}; see 'shardcast {}--help'", command_of(std::env::args().nth(1))));
     ExitCode::from(EXIT_USAGE)
+}
+
+/// The command that was meant, with a blank: settings and commands exclude each other, so it is the first argument.
+fn command_of(first: Option<String>) -> String {
+    first.filter(|name| Cli::command().find_subcommand(name).is_some()).map(|name| name + " ").unwrap_or_default()
 }
 
 fn print(text: &str) -> ExitCode {

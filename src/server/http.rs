@@ -18,20 +18,13 @@ use tokio::net::TcpStream;
 use super::cross_origin::Page;
 use super::front_door::{Door, Reach, join};
 use super::handshake::{Refusal, WS_PREFIX, room_name};
-use super::idempotency::KEY_BYTES_MAX;
+use super::idempotency::{KEY_BYTES_MAX, Refused};
 use super::streams::{self, Outcome};
 use super::takeover::{Rewound, Stream, WayOut, drive};
 use super::{api, long_poll, metrics, page};
 
 /// What the path of a room begins with, for requests that do not stay.
 const ROOMS_PREFIX: &str = "/rooms/";
-
-/// How long a connection may be silent between two requests. (Of the first one, the head comes within
-/// `handshake.timeout`.)
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// How long a request's body may take.
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a health or metrics request waits for the shards.
 const SHARDS_TIME_MAX: Duration = Duration::from_secs(1);
@@ -60,7 +53,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, permit: Permit, reac
         .timer(TokioTimer::new())
         // A client that has sent its request may say so (`nc -N`) and still wants its answer.
         .half_close(true)
-        .header_read_timeout(KEEP_ALIVE)
+        .header_read_timeout(handshake.keep_alive)
         .max_headers(handshake.header_fields_max)
         .max_buf_size(handshake.header_bytes_max.max(8 << 10))
         .serve_connection(TokioIo::new(rewound), service);
@@ -136,7 +129,9 @@ async fn route(request: Request<Incoming>, reach: Reach, door: &Door) -> Result<
 fn not_found() -> Refusal {
     Refusal::new(
         404,
-        "there are /, /ws/ROOM, POST /rooms/ROOM, POST /api/METHOD, /health/live, /health/ready, /metrics",
+        "there are /, /ws/ROOM, /sse/ROOM, POST /rooms/ROOM, /rooms/ROOM/messages, /connection/websocket, \
+         /connection/sse, /connection/http_stream, POST /emulation, POST /api/METHOD, /api/openapi.json, \
+         /health/live, /health/ready, /metrics",
     )
 }
 
@@ -150,7 +145,7 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
     }
     let key = idempotency_key(&request)?;
     let limit = door.config.engine.limits.message_bytes_max;
-    let payload = body(request, limit, "limits.message_bytes_max").await?;
+    let payload = body(request, door, limit, "limits.message_bytes_max").await?;
     let publication = Publication::of(kind, payload);
     match door.idempotency.publish(&door.engine, room, key.as_deref(), publication).await {
         Ok(published) => {
@@ -158,17 +153,19 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
             let body = format!("{{\"offset\":{},\"members\":{}{epoch}}}\n", published.offset, published.members);
             Ok(answer(StatusCode::OK, "application/json", body.into()))
         }
-        Err(error @ PublishError::TooLong { .. }) => Err(Refusal::new(413, error.to_string())),
-        Err(error @ PublishError::NotUtf8 { .. }) => Err(Refusal::new(400, error.to_string())),
+        Err(error @ Refused::OtherMessage) => Err(Refusal::new(422, error.to_string())),
+        Err(Refused::Engine(error @ PublishError::TooLong { .. })) => Err(Refusal::new(413, error.to_string())),
+        Err(Refused::Engine(error @ PublishError::NotUtf8 { .. })) => Err(Refusal::new(400, error.to_string())),
         Err(error) => Err(Refusal::new(503, error.to_string())),
     }
 }
 
 /// A request's body, whose length is bounded by the setting (or the constant) called `named`.
-pub(crate) async fn body(request: Request<Incoming>, limit: usize, named: &str) -> Result<Bytes, Refusal> {
-    let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(request.into_body(), limit).collect()).await;
+pub(crate) async fn body(request: Request<Incoming>, door: &Door, limit: usize, named: &str) -> Result<Bytes, Refusal> {
+    let timeout = door.config.handshake.body_timeout;
+    let body = tokio::time::timeout(timeout, Limited::new(request.into_body(), limit).collect()).await;
     match body {
-        Err(_) => Err(Refusal::new(408, "the body did not come in time")),
+        Err(_) => Err(Refusal::new(408, "the body did not come in time, see handshake.body_timeout")),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Refusal::new(413, format!("body too long, {named} is {limit}")))
         }

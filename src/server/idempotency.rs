@@ -2,10 +2,13 @@
 //!
 //! An answer is remembered from when the publication has its place in the room's order, for a time and within a number
 //! of keys, the oldest out; a publication that failed is not remembered. Whoever comes while the first is still on its
-//! way waits for it. This node's alone, and gone with the process. Control path: one lock, never held across an await.
+//! way waits for it. Whoever comes with the same key and another message is refused: to answer for the first would lose
+//! the second without a word. This node's alone, and gone with the process. Control path: one lock, never held across
+//! an await.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -27,11 +30,27 @@ pub(crate) struct Key {
     key: Box<str>,
 }
 
+/// Why there is no publication.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The engine refuses it.
+    #[error(transparent)]
+    Engine(#[from] PublishError),
+    /// The key has published something else.
+    #[error("this idempotency key came with another message into this room: a new message needs a new key")]
+    OtherMessage,
+}
+
+/// Stands for a message: that two have the same is as likely as a guess of 64 bits.
+type Digest = u64;
+
 #[derive(Debug)]
 struct Answers {
     time_max: Duration,
     keys_max: usize,
-    entries: HashMap<Arc<Key>, Entry>,
+    entries: HashMap<Arc<Key>, (Digest, Entry)>,
+    /// With keys of this process: nobody can look for two messages with one digest.
+    digests: RandomState,
     /// The keys of all answers and when they are forgotten, the oldest first.
     given: VecDeque<(Instant, Arc<Key>)>,
 }
@@ -49,13 +68,21 @@ enum Turn {
     Made(Published),
     /// It is being made: come again when this ends.
     Wait(watch::Receiver<()>),
+    /// The key stands for another message.
+    Refuse,
     /// Make it. Whoever waits is woken by the end of this.
     Make(watch::Sender<()>),
 }
 
 impl Idempotency {
     pub(crate) fn new(time_max: Duration, keys_max: usize) -> Arc<Self> {
-        let answers = Answers { time_max, keys_max, entries: HashMap::new(), given: VecDeque::new() };
+        let answers = Answers {
+            time_max,
+            keys_max,
+            entries: HashMap::new(),
+            given: VecDeque::new(),
+            digests: RandomState::new(),
+        };
         Arc::new(Self(Mutex::new(answers)))
     }
 
@@ -65,35 +92,40 @@ impl Idempotency {
     /// made.
     ///
     /// # Errors
-    /// The engine refuses it.
+    /// The engine refuses it, or the key has published another message into this room.
     pub(crate) async fn publish(
         self: &Arc<Self>,
         engine: &Engine,
         room: RoomName,
         key: Option<&str>,
         publication: Publication,
-    ) -> Result<Published, PublishError> {
-        let Some(key) = key else { return engine.publish_with(&room, publication).await };
+    ) -> Result<Published, Refused> {
+        let Some(key) = key else { return Ok(engine.publish_with(&room, publication).await?) };
+        let Publication { kind, payload, tags, keeping, .. } = &publication;
+        let digest = self.answers().digests.hash_one((*kind as u8, payload, tags, *keeping as u8));
         let engine = engine.clone();
         let named = Key { room: room.clone(), key: key.into() };
-        self.once(Arc::new(named), async move { engine.publish_with(&room, publication).await }).await
+        self.once(Arc::new(named), digest, async move { engine.publish_with(&room, publication).await }).await
     }
 
     async fn once(
         self: &Arc<Self>,
         key: Arc<Key>,
+        digest: Digest,
         publish: impl Future<Output = Result<Published, PublishError>> + Send + 'static,
-    ) -> Result<Published, PublishError> {
+    ) -> Result<Published, Refused> {
         let woken_by_end = loop {
-            let turn = self.answers().begin(&key, Instant::now());
+            let turn = self.answers().begin(&key, digest, Instant::now());
             match turn {
                 Turn::Made(published) => return Ok(published),
+                Turn::Refuse => return Err(Refused::OtherMessage),
                 // An error: the sender is gone, which is what is waited for.
                 Turn::Wait(mut end) => drop(end.changed().await),
                 Turn::Make(end) => break end,
             }
         };
-        let attempt = Attempt { idempotency: Arc::clone(self), key, published: None, _woken_by_end: woken_by_end };
+        let attempt =
+            Attempt { idempotency: Arc::clone(self), key, digest, published: None, _woken_by_end: woken_by_end };
         let made = tokio::spawn(async move {
             let mut attempt = attempt;
             let outcome = publish.await;
@@ -101,7 +133,7 @@ impl Idempotency {
             outcome
         });
         // The runtime ends tasks only when it ends itself.
-        made.await.unwrap_or(Err(PublishError::Ended))
+        Ok(made.await.unwrap_or(Err(PublishError::Ended))?)
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
@@ -113,39 +145,42 @@ impl Idempotency {
 struct Attempt {
     idempotency: Arc<Idempotency>,
     key: Arc<Key>,
+    digest: Digest,
     published: Option<Published>,
     _woken_by_end: watch::Sender<()>,
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.idempotency.answers().end(&self.key, self.published, Instant::now());
+        let answer = self.published.map(|published| (self.digest, published));
+        self.idempotency.answers().end(&self.key, answer, Instant::now());
     }
 }
 
 impl Answers {
-    fn begin(&mut self, key: &Arc<Key>, now: Instant) -> Turn {
+    fn begin(&mut self, key: &Arc<Key>, digest: Digest, now: Instant) -> Turn {
         self.forget_until(now);
         match self.entries.get(key) {
-            Some(Entry::Given(published)) => Turn::Made(*published),
-            Some(Entry::OnItsWay(end)) => Turn::Wait(end.clone()),
+            Some((first, _)) if *first != digest => Turn::Refuse,
+            Some((_, Entry::Given(published))) => Turn::Made(*published),
+            Some((_, Entry::OnItsWay(end))) => Turn::Wait(end.clone()),
             None => {
                 let (end, watched) = watch::channel(());
-                self.entries.insert(Arc::clone(key), Entry::OnItsWay(watched));
+                self.entries.insert(Arc::clone(key), (digest, Entry::OnItsWay(watched)));
                 Turn::Make(end)
             }
         }
     }
 
-    fn end(&mut self, key: &Arc<Key>, published: Option<Published>, now: Instant) {
-        let Some(published) = published else {
+    fn end(&mut self, key: &Arc<Key>, answer: Option<(Digest, Published)>, now: Instant) {
+        let Some((digest, published)) = answer else {
             self.entries.remove(key);
             return;
         };
         while self.given.len() >= self.keys_max {
             self.forget_oldest();
         }
-        self.entries.insert(Arc::clone(key), Entry::Given(published));
+        self.entries.insert(Arc::clone(key), (digest, Entry::Given(published)));
         self.given.push_back((now + self.time_max, Arc::clone(key)));
     }
 
@@ -170,6 +205,9 @@ mod tests {
 
     const TIME_MAX: Duration = Duration::from_secs(10);
 
+    const MESSAGE: Digest = 1;
+    const ANOTHER: Digest = 2;
+
     fn key(room: &str, key: &str) -> Arc<Key> {
         Arc::new(Key { room: RoomName::new(room).unwrap(), key: key.into() })
     }
@@ -179,7 +217,7 @@ mod tests {
     }
 
     async fn at_once(idempotency: &Arc<Idempotency>, key: Arc<Key>, offset: u64) -> u64 {
-        idempotency.once(key, async move { Ok(published(offset)) }).await.unwrap().offset
+        idempotency.once(key, MESSAGE, async move { Ok(published(offset)) }).await.unwrap().offset
     }
 
     #[tokio::test]
@@ -197,7 +235,7 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         let first = {
             let (idempotency, key) = (Arc::clone(&idempotency), key("a", "k"));
-            tokio::spawn(async move { idempotency.once(key, async { Ok(answered.await.unwrap()) }).await })
+            tokio::spawn(async move { idempotency.once(key, MESSAGE, async { Ok(answered.await.unwrap()) }).await })
         };
         while idempotency.answers().entries.is_empty() {
             tokio::task::yield_now().await;
@@ -224,7 +262,7 @@ mod tests {
         };
         let first = {
             let (idempotency, key) = (Arc::clone(&idempotency), key("a", "k"));
-            tokio::spawn(async move { idempotency.once(key, publish).await })
+            tokio::spawn(async move { idempotency.once(key, MESSAGE, publish).await })
         };
         while idempotency.answers().entries.is_empty() {
             tokio::task::yield_now().await;
@@ -235,9 +273,23 @@ mod tests {
         };
         tokio::task::yield_now().await;
         drop(fail);
-        assert_eq!(first.await.unwrap(), Err(PublishError::Ended));
+        assert_eq!(first.await.unwrap(), Err(Refused::Engine(PublishError::Ended)));
         assert_eq!(second.await.unwrap(), 2);
         assert_eq!(at_once(&idempotency, key("a", "k"), 3).await, 2);
+    }
+
+    #[tokio::test]
+    async fn another_message_with_the_same_key_is_refused_until_that_is_forgotten() {
+        let idempotency = Idempotency::new(TIME_MAX, 1);
+        let another = |name| {
+            let (idempotency, key) = (Arc::clone(&idempotency), key("a", name));
+            async move { idempotency.once(key, ANOTHER, async { Ok(published(9)) }).await }
+        };
+        assert_eq!(at_once(&idempotency, key("a", "k"), 1).await, 1);
+        assert_eq!(another("k").await, Err(Refused::OtherMessage));
+        assert_eq!(at_once(&idempotency, key("a", "k"), 2).await, 1, "the first is still remembered");
+        assert_eq!(another("l").await.unwrap().offset, 9);
+        assert_eq!(another("k").await.unwrap().offset, 9);
     }
 
     #[test]
@@ -246,11 +298,11 @@ mod tests {
         let (mut answers, start) = (idempotency.answers(), Instant::now());
         let mut give = |name: &str, offset, after_s| {
             let (key, now) = (key("a", name), start + Duration::from_secs(after_s));
-            match answers.begin(&key, now) {
+            match answers.begin(&key, MESSAGE, now) {
                 Turn::Made(published) => published.offset,
-                Turn::Wait(_) => 0,
+                Turn::Wait(_) | Turn::Refuse => 0,
                 Turn::Make(_) => {
-                    answers.end(&key, Some(published(offset)), now);
+                    answers.end(&key, Some((MESSAGE, published(offset))), now);
                     offset
                 }
             }

@@ -133,7 +133,7 @@ async fn session(request: Request<Incoming>, page: &Page, reach: Reach, door: &D
         // As forms are encoded, which is how browsers' `URLSearchParams` write it.
         percent_decode_str(&connect.replace('+', "%20")).collect()
     } else {
-        body(request, REQUEST_BYTES_MAX, "the bound of a session's request").await?.to_vec()
+        body(request, door, REQUEST_BYTES_MAX, "the bound of a session's request").await?.to_vec()
     };
     match centrifuge::commands(&commands, 1).next() {
         Some(Ok(centrifuge::Command { body: Body::Connect(_), .. })) => {}
@@ -153,7 +153,7 @@ async fn session(request: Request<Incoming>, page: &Page, reach: Reach, door: &D
 
 /// `POST /emulation`: what the client of a session has to say. The answers come on its stream.
 async fn emulate(request: Request<Incoming>, door: &Door) -> Result<Answer, Refusal> {
-    let body = body(request, REQUEST_BYTES_MAX, "the bound of a session's request").await?;
+    let body = body(request, door, REQUEST_BYTES_MAX, "the bound of a session's request").await?;
     let said = emulation::parse(&body).map_err(|error| Refusal::new(400, error.to_string()))?;
     match door.engine.emulate(&said.session, Bytes::copy_from_slice(said.data.as_bytes())).await {
         // A session that is gone is not an error: with one, a stock client would drop its stream before it has read

@@ -1,6 +1,6 @@
 //! A server on a free port of its own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use rustix::process::Signal;
 
@@ -69,6 +69,11 @@ impl Server {
 
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.process.exit_code()
+    }
+
+    /// Waits until the address is free. Without a connect, which would wake whoever listens.
+    pub(crate) fn until_nobody_listens(&self) {
+        eventually("the end of listening", || TcpListener::bind(self.address).ok());
     }
 
     /// A new member of `/ws/` and this.

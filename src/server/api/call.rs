@@ -6,6 +6,7 @@ use shardcast::engine::{Ended, JoinError, PublishError};
 use shardcast::protocol::centrifuge::Error;
 
 use super::super::front_door::Door;
+use super::super::idempotency::Refused;
 use super::{batch, node, publish, rooms, sessions};
 
 /// What a call answers: its result as JSON.
@@ -158,6 +159,15 @@ impl From<Ended> for Failure {
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         Error::INTERNAL.because(error.to_string()).into()
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Engine(error) => error.into(),
+            Refused::OtherMessage => bad(refused.to_string()),
+        }
     }
 }
 

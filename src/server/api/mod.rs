@@ -68,7 +68,7 @@ pub(crate) async fn serve(request: Request<Incoming>, reach: Reach, door: &Door)
     }
     let method = request.uri().path().strip_prefix("/api/").map(str::to_owned);
     let errors = error_mode(&request);
-    let body = http::body(request, door.config.api.request_bytes_max, "api.request_bytes_max").await?;
+    let body = http::body(request, door, door.config.api.request_bytes_max, "api.request_bytes_max").await?;
     respond(method.as_deref(), &body, errors, door).await
 }
 

@@ -32,14 +32,16 @@ pub(crate) use origins::AllowedOrigins;
 pub(crate) use problem::{EXIT_USAGE, Problems};
 pub(crate) use reference::reference;
 pub(crate) use secret::Secret;
-pub(crate) use units::duration;
+pub(crate) use units::{duration, duration_text};
 
 /// Everything that the binary is started with.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// Addresses to accept connections on.
     pub(crate) listen: Vec<SocketAddr>,
-    /// How long connections have to leave after SIGTERM or SIGINT, before the rest is cut off.
+    /// How long connections have to leave after SIGTERM or SIGINT. Their closes are spread over it, but each shard
+    /// makes at least one in 10 ms: few connections need less. At its end, who does not read is cut off; who does not
+    /// answer its close has `limits.close_time_max` more (looked at once a second).
     pub(crate) drain: Duration,
     /// Web pages that may connect, by the `Origin` that their browser sends, beside those of the server's own host.
     /// Exact: scheme, host and port. "*" stands for every page. Clients that send no `Origin` are not browsers and may
@@ -72,7 +74,7 @@ pub(crate) struct ApiSettings {
     /// Commands that one `batch` may have. More: error 107.
     pub(crate) commands_max: usize,
     /// How long a publication with an idempotency key is not made again, but answered with the first answer: by the API
-    /// and by POST /rooms/ROOM.
+    /// and by POST /rooms/ROOM. Another message with the same key: error 107, HTTP 422.
     pub(crate) idempotency_time_max: Duration,
     /// Answers that are remembered for that. More: the oldest are forgotten.
     pub(crate) idempotency_keys_max: usize,
@@ -96,7 +98,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Bounds of a request, before it is a connection.
+/// Bounds of requests, before one is a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handshake {
     /// Time from accept to the end of the request's head. Longer: closed.
@@ -105,6 +107,10 @@ pub(crate) struct Handshake {
     pub(crate) header_bytes_max: usize,
     /// Most header fields of a request. More: HTTP 431.
     pub(crate) header_fields_max: usize,
+    /// Time that a request's body may take. Longer: HTTP 408.
+    pub(crate) body_timeout: Duration,
+    /// Time from an answer to the end of the next request's head, on a connection that is kept. Longer: closed.
+    pub(crate) keep_alive: Duration,
 }
 
 impl Default for Config {
@@ -117,8 +123,20 @@ impl Default for Config {
             files_reserved: 32,
             api: ApiSettings::default(),
             log: LogSettings { level: "info".to_owned(), format: LogFormat::Human },
-            handshake: Handshake { timeout: Duration::from_secs(5), header_bytes_max: 8 << 10, header_fields_max: 64 },
+            handshake: Handshake::default(),
             engine: Settings::default(),
+        }
+    }
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            header_bytes_max: 8 << 10,
+            header_fields_max: 64,
+            body_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
         }
     }
 }

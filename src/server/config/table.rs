@@ -133,6 +133,8 @@ settings! {
         timeout: time(MS * 10, HOUR),
         header_bytes_max: bytes(256, MIB),
         header_fields_max: count(8, 1_024),
+        body_timeout: time(MS * 10, HOUR),
+        keep_alive: time(MS * 10, HOUR),
     }
     "limits" Limits (engine.limits) {
         message_bytes_max: bytes(1, GIB),
@@ -155,7 +157,7 @@ settings! {
         silence_max: time(MS * 10, DAY),
     }
     "sessions" SessionSettings (engine.sessions) {
-        subscriptions_max: count(1, 1 << 20),
+        subscriptions_max: count(1, 4_096),
         connect_time_max: time(SECOND, HOUR),
         unsent_bytes_max: bytes(KIB, GIB),
         rooms: RoomNames,
