@@ -1,9 +1,8 @@
 //! Sessions on a shard: two clients say what they like; what they get is frames of JSON, and the shard stays.
 //!
 //! An input is steps, divided by the byte 0xff. A step begins with who acts: `a` or `b` (a client sends a text
-//! message),
-//! `A` or `B` (a client sends these bytes as they are), `o` (a publication from outside: ROOM=TEXT), `t` (time passes:
-//! one byte, seconds). The second client's socket takes little at a time.
+//! message), `A` or `B` (a client sends these bytes as they are), `o` (a publication from outside: ROOM=TEXT), `t`
+//! (time passes: one byte, seconds). The second client's socket takes little at a time.
 
 #![no_main]
 

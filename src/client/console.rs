@@ -1,10 +1,8 @@
 //! A person's terminal, or the pipes in its place.
 //!
 //! On a terminal the prompt is the own name: a typed line looks as it does for everyone else. A message that comes
-//! while
-//! something is being typed takes the prompt's line, and the prompt follows again; what was typed so far is out of
-//! sight
-//! but not lost (it is still in the terminal's line buffer).
+//! while something is being typed takes the prompt's line, and the prompt follows again; what was typed so far is out
+//! of sight but not lost (it is still in the terminal's line buffer).
 
 use std::io;
 

@@ -2,9 +2,8 @@
 //!
 //! A thread rather than tokio's standard input, because a blocked read of that keeps the runtime (and the process) from
 //! ending. The thread fills a bounded queue and waits while it is full: whoever writes to us waits too. A line is
-//! handed on
-//! as soon as its end is read. The thread ends with the input or when the queue's reader is gone; else with the
-//! process.
+//! handed on as soon as its end is read. The thread ends with the input or when the queue's reader is gone; else with
+//! the process.
 
 use std::io::{self, BufRead};
 

@@ -1,10 +1,8 @@
 //! One open WebSocket: a task that reads, a task that writes, and a bounded queue on either side.
 //!
 //! Two tasks, because fastwebsockets' reader must not be dropped in the middle of a frame, and a caller that waits for
-//! a
-//! message *or* its own input would do just that. The reader fills `events` and waits while it is full, so a slow
-//! caller
-//! slows the server; the writer empties `outgoing`, whose fullness is the caller's to wait for.
+//! a message *or* its own input would do just that. The reader fills `events` and waits while it is full, so a slow
+//! caller slows the server; the writer empties `outgoing`, whose fullness is the caller's to wait for.
 
 use std::pin::pin;
 use std::time::Duration;

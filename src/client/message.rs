@@ -1,8 +1,7 @@
 //! What people see: the chat's message format, and text made fit for a terminal.
 //!
 //! A chat message is a JSON text `{"name":…,"text":…}`; the demo page speaks the same. Whatever else comes is text as
-//! it
-//! is. Messages are strangers' input: nothing in them may reach a terminal as a command or pass for another line.
+//! it is. Messages are strangers' input: nothing in them may reach a terminal as a command or pass for another line.
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -118,8 +118,7 @@ fn exit(result: Result<(), ClientError>) -> ExitCode {
 }
 
 /// One status line on standard error; on a terminal it takes the place of a prompt. If standard error is closed, there
-/// is
-/// nobody to tell.
+/// is nobody to tell.
 fn notice(line: fmt::Arguments<'_>) {
     let mut stderr = std::io::stderr().lock();
     let clear = if stderr.is_terminal() { console::CLEAR_LINE } else { "" };

@@ -1,9 +1,8 @@
 //! Standard output, written by a thread of its own.
 //!
 //! A thread, because a terminal or pipe that nobody reads blocks its writer, and the connection's pings are to be
-//! answered
-//! meanwhile. The caller fills a bounded queue and waits while it is full; the thread writes all that is queued, then
-//! flushes. A reader that went away (`head`) is no error: writing says so, and the caller ends quietly.
+//! answered meanwhile. The caller fills a bounded queue and waits while it is full; the thread writes all that is
+//! queued, then flushes. A reader that went away (`head`) is no error: writing says so, and the caller ends quietly.
 
 use std::fs::File;
 use std::io::{self, Write};

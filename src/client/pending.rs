@@ -1,8 +1,7 @@
 //! The lines of a chat on their way: typed, sent, seen back. No I/O.
 //!
 //! A room sends a line back to its sender, unless it is set not to; a line seen back has certainly been published.
-//! After
-//! a lost connection, the lines sent and not seen back are sent again, if this room has ever sent one back.
+//! After a lost connection, the lines sent and not seen back are sent again, if this room has ever sent one back.
 
 use std::collections::VecDeque;
 

@@ -3,8 +3,7 @@
 //! A room exists while somebody holds it: each member's subscription, its home while it keeps something, and each
 //! publication on its way there. It is
 //! consulted when a connection joins or leaves and when something is published by name, never for a delivery. No guard
-//! of
-//! the map leaves this file.
+//! of the map leaves this file.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

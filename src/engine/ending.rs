@@ -2,8 +2,7 @@
 //!
 //! Its publications may still be on their way to their room's home and back. A [`Mark`] is sent after them, on the same
 //! queues; when it has come back, everything of this connection's is in the window, and the connection closes as soon
-//! as it
-//! has been offered that. Until then it is a member whose socket nobody reads. All of it has `close_time_max`.
+//! as it has been offered that. Until then it is a member whose socket nobody reads. All of it has `close_time_max`.
 
 use std::ops::ControlFlow;
 

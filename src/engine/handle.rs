@@ -310,8 +310,7 @@ impl Engine {
     }
 
     /// Publishes `payload` to everybody in `room`. Ready when it has its place in the room's order; waits while the
-    /// room's
-    /// shards are behind.
+    /// room's shards are behind.
     ///
     /// # Errors
     /// The payload is too long, or a text that is not UTF-8; the engine has ended.

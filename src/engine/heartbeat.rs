@@ -1,8 +1,7 @@
 //! Who is still there: one wheel of seconds for all connections of a shard.
 //!
 //! Each connection stands in the slot of the second in which it is to be looked at, and notes that second itself; an
-//! entry
-//! whose connection has gone, or notes another second, is stale. No timer per connection: four bytes.
+//! entry whose connection has gone, or notes another second, is stale. No timer per connection: four bytes.
 
 use std::time::Duration;
 

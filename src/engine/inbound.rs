@@ -1,10 +1,8 @@
 //! From a socket's bytes to publications.
 //!
 //! A connection is read when the poller reported it, in turn with others, one read at a time. Whenever publishers have
-//! to
-//! wait (the fan-out is behind, an inbox is full, the connection has used its rate), reading stops where it is: the
-//! bytes
-//! stay, the kernel's buffer fills, and TCP slows the client down. Nothing is lost.
+//! to wait (the fan-out is behind, an inbox is full, the connection has used its rate), reading stops where it is: the
+//! bytes stay, the kernel's buffer fills, and TCP slows the client down. Nothing is lost.
 
 use std::cmp::Reverse;
 use std::io;

@@ -100,8 +100,7 @@ pub(crate) struct Inbox<S> {
 }
 
 /// An inbox with room for `entries` in each queue, and for `bytes_max` in each queue from other shards (one entry may
-/// go
-/// beyond it).
+/// go beyond it).
 pub(crate) fn inbox<S>(entries: usize, bytes_max: usize, waker: Box<dyn Wake>) -> (Sender<S>, Inbox<S>) {
     let entries = entries.clamp(1, COMMAND_SLOTS_MAX);
     let (to_commands, commands) = bounded(entries);

@@ -1,12 +1,9 @@
 //! Whose turn it is in a room's fan-out.
 //!
 //! Members stand in a ring in the order in which they came. A lap walks the ring and offers to each member everything
-//! up
-//! to the head *of that moment* (the live head). A publication is done when every place of the ring has been visited
-//! after
-//! it was appended; the lap ends when nothing is left to be done. Nobody starves: a place is visited once per turn of
-//! the
-//! ring, whatever arrives meanwhile.
+//! up to the head *of that moment* (the live head). A publication is done when every place of the ring has been visited
+//! after it was appended; the lap ends when nothing is left to be done. Nobody starves: a place is visited once per
+//! turn of the ring, whatever arrives meanwhile.
 //!
 //! **Early rewind.** When more arrives soon after a lap began (at most an eighth of the ring served, at most an eighth
 //! rewound per lap in all), the lap begins again: the pieces of one burst then reach everyone together.

@@ -8,9 +8,14 @@
 //! ending · drain              and goes
 //! inbound                      a socket's bytes → publications
 //! session                      a connection in many rooms
-//! home · outbox                a room's order; one entry per shard and turn
+//! home · outbox · post         a room's order; one entry per shard and turn; what is in it
+//! feed · compressor            what a member gets of it, encoded once
+//! history · newer              what is kept for those who come back; who waits for more
+//! asking · asked               questions that go the way of publications
 //! attendance · roll            who comes and goes; who is there
+//! presence · users             what is told of them
 //! window · ring · lap          a room on a shard: its bytes, its members, whose turn it is
+//! position · ahead             where somebody goes on; who is ahead of this shard waits
 //! fanout · connection          the hot loop; one send per member
 //! socket · thread              the kernel
 //! ```

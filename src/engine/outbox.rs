@@ -1,8 +1,7 @@
 //! What one turn of a shard has for the others, and for itself.
 //!
 //! Per other shard: one entry of publications and one of deliveries per turn, however many publications and rooms they
-//! are
-//! of. What does not fit into a full inbox waits here, in order, and makes this shard's publishers wait: see
+//! are of. What does not fit into a full inbox waits here, in order, and makes this shard's publishers wait: see
 //! [`Outbox::is_blocked`].
 
 use std::collections::VecDeque;

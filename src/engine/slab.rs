@@ -1,8 +1,7 @@
 //! Connections by number, in chunks.
 //!
 //! A vector that doubles holds up to three times what it needs while it grows, and moves every entry; chunks cost at
-//! most
-//! one chunk more than needed and move nothing. Numbers of removed entries are used again, last first.
+//! most one chunk more than needed and move nothing. Numbers of removed entries are used again, last first.
 
 /// Entries of one chunk: 512 entries of 64 bytes are 32 KiB.
 const CHUNK_LEN: usize = 512;

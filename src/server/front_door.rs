@@ -194,8 +194,7 @@ async fn read_head(stream: &TcpStream, mut bytes: Vec<u8>, door: &Door, reach: R
 }
 
 /// Says why, and waits until the client has read it: a close with unread input would reset the stream and take the
-/// answer
-/// with it (RFC 9112 §9.6).
+/// answer with it (RFC 9112 §9.6).
 async fn refuse(mut stream: TcpStream, refusal: &Refusal, permit: Permit) {
     let answered = async {
         stream.write_all(&refusal.to_bytes()).await?;

@@ -2,8 +2,7 @@
 //!
 //! One file is kept open for nothing. When an accept fails for want of a file, it is closed, the waiting connection is
 //! accepted in its place and closed at once, and the file is opened again: the client learns that it is refused instead
-//! of
-//! waiting in the kernel's queue. Then the accept loop pauses, longer each time, at most [`PAUSE_MAX`].
+//! of waiting in the kernel's queue. Then the accept loop pauses, longer each time, at most [`PAUSE_MAX`].
 
 use std::fs::File;
 use std::time::Duration;

@@ -15,8 +15,7 @@ use super::{Coding, DecodeLimits, Extension, MessageKind, Sink, utf8};
 ///
 /// `unfinished` is the connection's from call to call, `None` at first and whenever nothing is unfinished. `budget` is
 /// what unfinished data may still occupy: `budget` and [`Unfinished::held_bytes`] together stay the same. A message
-/// that
-/// lies in `input` in one frame is neither copied nor charged.
+/// that lies in `input` in one frame is neither copied nor charged.
 ///
 /// O(input), besides the copies of a growing message, which are amortised.
 ///

@@ -48,8 +48,7 @@ pub(crate) struct Config {
     /// connect.
     pub(crate) allowed_origins: AllowedOrigins,
     /// What a client that publishes over HTTP has to present, on listeners that others than this machine reach. Without
-    /// it,
-    /// such listeners publish for nobody. Loopback listeners publish for everybody, except for who presents a wrong
+    /// it, such listeners publish for nobody. Loopback listeners publish for everybody, except for who presents a wrong
     /// key.
     pub(crate) api_key: Option<Secret>,
     /// Open files of the process that connections may not use: kept for listeners, logs, the API.
