@@ -59,7 +59,8 @@ fn a_wrong_file_or_environment_is_78() {
             &["serve", "--shards", "0"],
             &[("SHARDCAST_SHARD", "1"), ("SHARDCAST_DRAIN", "10")],
             &[
-                "shardcast: SHARDCAST_DRAIN: drain is \"10\"; allowed: a duration from \"0s\" to \"24h\"",
+                "shardcast: SHARDCAST_DRAIN: drain is \"10\"; allowed: a duration from \"0s\" to \"24h\"; \
+                 the unit is missing: \"10s\"?",
                 "shardcast: SHARDCAST_SHARD: unknown variable; did you mean \"SHARDCAST_SHARDS\"?",
                 "shardcast: --shards: shards is \"0\"; allowed: \"cores\", or a whole number from 1 to 64",
             ],
@@ -87,6 +88,11 @@ fn a_wrong_command_line_is_64_and_one_line_for_each_problem() {
         (&["--lisen", "x"], &["unexpected argument '--lisen' found"]),
         (&["--set", "shards"], &["invalid value 'shards' for '--set <KEY=VALUE>'"]),
         (&["sevre"], &["unrecognized subcommand 'sevre'"]),
+        (&["--set", "nope=1"], &["--set: unknown key \"nope\"; `shardcast print-config` lists all"]),
+        (
+            &["--drain", "5"],
+            &[r#"--drain: drain is "5"; allowed: a duration from "0s" to "24h"; the unit is missing: "5s"?"#],
+        ),
     ] {
         let (code, lines) = refused(arguments, &[]);
         assert_eq!((code, lines.len()), (Some(64), expected.len()), "{arguments:?}: {lines:?}");
@@ -96,11 +102,6 @@ fn a_wrong_command_line_is_64_and_one_line_for_each_problem() {
     }
 }
 
-#[test]
-fn help_and_version_are_answers_not_errors() {
-    for (argument, expected) in [("--help", "check-config"), ("--version", env!("CARGO_PKG_VERSION"))] {
-        let output = shardcast(&[argument], &[]);
-        let text = String::from_utf8(output.stdout).expect("help is UTF-8");
 #[test]
 fn a_wrong_argument_names_the_help_of_its_command() {
     for (arguments, help) in [
@@ -128,6 +129,11 @@ fn help_names_every_command_and_every_exit_code() {
     assert_eq!(codes, ["0", "3", "64", "78", "130", "143", "1"]);
 }
 
+#[test]
+fn help_and_version_are_answers_not_errors() {
+    for (argument, expected) in [("--help", "check-config"), ("--version", env!("CARGO_PKG_VERSION"))] {
+        let output = shardcast(&[argument], &[]);
+        let text = String::from_utf8(output.stdout).expect("help is UTF-8");
         assert!(output.status.success() && text.contains(expected), "{argument}: {text}");
     }
 }

@@ -23,7 +23,7 @@ fn a_taken_port_is_one_clear_line() {
         let (code, lines) = refused(arguments);
         assert_eq!((code, lines.len()), (Some(1), 1), "{lines:?}");
         assert!(lines[0].starts_with("shardcast: ") && lines[0].contains(&address), "{lines:?}");
-        assert!(lines[0].contains("in use"), "{lines:?}");
+        assert!(lines[0].contains("in use") && lines[0].contains("--listen"), "{lines:?}");
     }
     let server = Server::start(&[]);
     let (code, lines) = refused(&["--listen", &server.address().to_string()]);

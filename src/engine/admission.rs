@@ -23,7 +23,7 @@ pub(crate) struct Admission {
 #[non_exhaustive]
 pub enum AdmissionError {
     /// The process has as many connections as it may have.
-    #[error("{actual} connections, limits.connections_max is {limit}")]
+    #[error("connections: {actual}, limits.connections_max is {limit}")]
     Connections {
         /// Connections there are.
         actual: usize,
@@ -31,7 +31,7 @@ pub enum AdmissionError {
         limit: usize,
     },
     /// The address has as many connections as it may have.
-    #[error("{actual} connections from this address, limits.connections_per_address_max is {limit}")]
+    #[error("connections from this address: {actual}, limits.connections_per_address_max is {limit}")]
     ConnectionsPerAddress {
         /// Connections there are.
         actual: usize,

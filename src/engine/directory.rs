@@ -41,7 +41,7 @@ impl Room {
 
 /// As many rooms exist as may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{actual} rooms, limits.rooms_max is {limit}")]
+#[error("rooms: {actual}, limits.rooms_max is {limit}")]
 pub struct RoomsFull {
     /// Rooms there are.
     pub actual: usize,

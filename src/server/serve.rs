@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::accept::Gate;
-use super::config::Config;
+use super::config::{Config, duration_text};
 use super::front_door::Door;
 use super::machine::{self, BACKLOG, Machine};
 
@@ -85,7 +85,8 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
         }
     };
     tell_draining.send(true).ok();
-    tracing::info!(close_code = code.close, spread = ?config.drain, "draining; a second signal ends at once");
+    let spread = duration_text(config.drain);
+    tracing::info!(close_code = code.close, spread, "draining; a second signal ends at once");
     let drained = tokio::select! {
         drained = engine.shutdown(Drain { spread: config.drain, code: code.close }) => drained,
         code = signals.next() => {
@@ -153,6 +154,10 @@ fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAd
             // A machine without IPv6 is no reason not to serve on IPv4.
             Err(error) if address.ip().is_ipv6() && addresses.len() > 1 && is_no_such_address(&error) => {
                 tracing::warn!(%address, %error, "not listening there");
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let hint = "--listen ADDR:PORT names another";
+                return Err(error).with_context(|| format!("cannot listen on {address} ({hint})"));
             }
             Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}")),
         }

@@ -18,6 +18,11 @@ pub(super) trait Describe {
         None
     }
 
+    /// Whether the value needs a unit.
+    fn has_unit(&self) -> bool {
+        false
+    }
+
     /// Whether the value is a secret.
     fn hidden(&self) -> bool {
         false
@@ -157,6 +162,9 @@ pub(super) struct Time {
 impl Describe for Time {
     fn allowed(&self) -> String {
         format!(r#"a duration from "{}" to "{}""#, units::duration_text(self.min), units::duration_text(self.max))
+    }
+    fn has_unit(&self) -> bool {
+        true
     }
 }
 

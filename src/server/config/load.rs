@@ -132,7 +132,9 @@ impl Draft {
             Some(entries) => format!("has {entries}"),
             None => format!("is {}", raw.shown()),
         };
-        format!("{} {actual}; allowed: {}", self.name(key), kind.allowed())
+        let bare = raw.whole().or_else(|| raw.text()?.parse().ok()).filter(|_| kind.has_unit());
+        let unit = bare.map(|number| format!("; the unit is missing: \"{number}s\"?")).unwrap_or_default();
+        format!("{} {actual}; allowed: {}{unit}", self.name(key), kind.allowed())
     }
 
     /// How a problem calls the setting `key`.

@@ -32,7 +32,7 @@ pub(crate) use origins::AllowedOrigins;
 pub(crate) use problem::{EXIT_USAGE, Problems};
 pub(crate) use reference::reference;
 pub(crate) use secret::Secret;
-pub(crate) use units::duration;
+pub(crate) use units::{duration, duration_text};
 
 /// Everything that the binary is started with.
 #[derive(Clone, Debug)]

@@ -5,8 +5,14 @@ pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>)
     candidates
         .map(|candidate| (distance(text, candidate).min(distance_of_last_parts(text, candidate)), candidate))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 4).clamp(2, 5))
+        .filter(|(distance, candidate)| *distance <= slips_max(text).min((candidate.len() / 4).clamp(2, 5)))
         .map(|(_, candidate)| candidate)
+}
+
+/// Of a short name, little may be wrong: else every one is a slip of another.
+fn slips_max(text: &str) -> usize {
+    let name = text.rsplit_once('.').map_or(text, |parts| parts.1);
+    (name.len() * 2 / 5).max(1)
 }
 
 /// The right name in the wrong section is a slip too, but a larger one.
@@ -38,13 +44,16 @@ mod tests {
 
     #[test]
     fn the_nearest_key_or_none() {
-        let keys = ["limits.rooms_max", "limits.message_bytes_max", "listen", "shards"];
+        let keys = ["deflate.mode", "limits.rooms_max", "limits.message_bytes_max", "listen", "shards"];
         for (text, expected) in [
             ("limits.room_max", Some("limits.rooms_max")),
             ("rooms_max", Some("limits.rooms_max")),
             ("room.message_bytes_max", Some("limits.message_bytes_max")),
             ("shard", Some("shards")),
+            ("shrads", Some("shards")),
             ("zebra", None),
+            ("nope", None),
+            ("deflate.mod", Some("deflate.mode")),
         ] {
             assert_eq!(nearest(text, keys.into_iter()), expected, "{text}");
         }

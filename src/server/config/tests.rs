@@ -94,7 +94,7 @@ fn all_problems_at_once_each_with_its_place() {
     let found = problems(file, &variables, &[("handshake.timeot", "1s"), ("rooms", "x")]);
     let expected = [
         "1: unknown key \"listn\"; did you mean \"listen\"?",
-        "2: drain is \"10\"; allowed: a duration from \"0s\" to \"24h\"",
+        "2: drain is \"10\"; allowed: a duration from \"0s\" to \"24h\"; the unit is missing: \"10s\"?",
         "3: api_key is not shown here; allowed: a string of 16 to 1024 visible ASCII characters, no blanks",
         "4: limits is 3; allowed: a table, [limits]",
         "6: room.lag is true; allowed: \"disconnect\" or \"skip\" or \"latest\"",
@@ -114,7 +114,7 @@ fn values_that_are_not_allowed() {
         ("listen = \"127.0.0.1:1\"", "1: listen is \"127.0.0.1:1\"; allowed"),
         ("shards = 0", "1: shards is 0; allowed"),
         ("shards = \"1\"", "1: shards is \"1\"; allowed"),
-        ("drain = 10", "1: drain is 10; allowed"),
+        ("drain = 10", "1: drain is 10; allowed: a duration from \"0s\" to \"24h\"; the unit is missing: \"10s\"?"),
         ("drain = \"10 s\"", "1: drain is \"10 s\"; allowed"),
         ("drain = {}", "1: drain is a table; allowed"),
         ("[limits]\nmessage_bytes_max = \"1KB\"", "2: limits.message_bytes_max is \"1KB\"; allowed"),

@@ -24,7 +24,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// The shortest text with one unit that [`duration`] reads back as `value` (whole microseconds).
-pub(super) fn duration_text(value: Duration) -> String {
+pub(crate) fn duration_text(value: Duration) -> String {
     let us = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
     if us == 0 {
         return "0s".to_owned();
