@@ -6,10 +6,24 @@ use std::net::TcpStream;
 use crate::client::{Member, connect, exchange, handshake, rest, status};
 use crate::server::{Server, eventually};
 
+/// A member that holds a place. Whoever had it before, such as the question whether the server is ready, may take a
+/// moment to leave it.
+fn held(server: &Server) -> TcpStream {
+    let mut member = None;
+    eventually("a place", || {
+        let mut stream = connect(server.address);
+        let mut answer = [0; 12];
+        let asked = stream.write_all(handshake("a").as_ref()).and_then(|()| stream.read_exact(&mut answer));
+        member = asked.is_ok().then_some(stream);
+        answer == *b"HTTP/1.1 101"
+    });
+    member.expect("it was admitted")
+}
+
 #[test]
 fn one_connection_too_many() {
     let server = Server::start(&["limits.connections_max=4"]);
-    let held: Vec<TcpStream> = (0..4).map(|_| connect(server.address)).collect();
+    let held: Vec<TcpStream> = (0..4).map(|_| held(&server)).collect();
     for _ in 0..100 {
         let answer = exchange(server.address, handshake("a"));
         assert_eq!(status(&answer), 503, "{answer:?}");
@@ -27,14 +41,7 @@ fn one_connection_too_many() {
 #[test]
 fn a_refusal_at_the_door_is_said_once() {
     let server = Server::start(&["limits.connections_max=1"]);
-    let mut held = None;
-    eventually("the one place is ours", || {
-        let mut stream = connect(server.address);
-        let mut answer = [0; 12];
-        let asked = stream.write_all(handshake("a").as_ref()).and_then(|()| stream.read_exact(&mut answer));
-        held = asked.is_ok().then_some(stream);
-        answer == *b"HTTP/1.1 101"
-    });
+    let held = held(&server);
     let reason = "connections: 1, limits.connections_max is 1\n";
     let expected = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
