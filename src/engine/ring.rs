@@ -30,7 +30,7 @@ const BUSY_TURNS_BEFORE_REST: u32 = if cfg!(test) { 1 } else { 4 };
 const REST_PART: u32 = 7;
 
 /// No rest is shorter: the poller counts in milliseconds, rounded up, unless something arrives.
-const REST_MIN: Duration = if cfg!(test) { Duration::from_nanos(1) } else { Duration::from_micros(150) };
+const REST_MIN: Duration = if cfg!(test) { Duration::from_nanos(1) } else { Duration::from_micros(300) };
 
 /// No rest is longer.
 const REST_MAX: Duration = Duration::from_millis(5);
