@@ -206,6 +206,9 @@ impl<S: Socket> Shard<S> {
         room.begin_next();
         if room.lap.is_running() {
             self.start_lap(number);
+        } else if room.places() == 0 {
+            // Nobody is left to be offered what arrived meanwhile: it is no backlog any more.
+            self.trim(number);
         }
     }
 

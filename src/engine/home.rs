@@ -83,6 +83,8 @@ pub(super) struct HomeRoom {
     pub(super) roll: Option<Box<Roll>>,
     /// `None`: nobody waits for what is published next.
     waiting: Option<Box<Waiting>>,
+    #[cfg(test)]
+    planted: Planted,
 }
 
 /// Those who get the same bytes, and the bytes of this turn.
@@ -198,6 +200,10 @@ impl Homes {
             let mut home = HomeRoom::new(Arc::clone(room), Epoch(mixed(self.next_epoch)), settings);
             if let Some(kept) = &mut home.kept {
                 kept.held = held;
+            }
+            #[cfg(test)]
+            {
+                home.planted = self.planted;
             }
             home
         })
@@ -348,7 +354,19 @@ impl HomeRoom {
             Kept { log: Log::default(), settings: settings.clone(), used: Nanos(0), held: false, expires: false };
         let kept = settings.has_history().then(|| Box::new(kept));
         let roll = Roll::new(settings).map(Box::new);
-        Self { room, epoch, offset: 0, unsent: 0, feeds: Vec::new(), newest: None, kept, roll, waiting: None }
+        Self {
+            room,
+            epoch,
+            offset: 0,
+            unsent: 0,
+            feeds: Vec::new(),
+            newest: None,
+            kept,
+            roll,
+            waiting: None,
+            #[cfg(test)]
+            planted: Planted::Nothing,
+        }
     }
 
     /// Offset of the newest of what a feed with this content has.
@@ -374,9 +392,7 @@ impl HomeRoom {
         self.offset += 1;
         self.unsent += 1;
         let Message { kind, payload, publisher, published, tags, info, .. } = *message;
-        if let Some(newest) = &mut self.newest {
-            newest.follow(kind, payload.bytes(), texts);
-        }
+        self.follow(message, texts);
         for HomeFeed { feed, frames, entries, .. } in &mut self.feeds {
             if feed.content != Content::Publications {
                 continue;

@@ -134,10 +134,10 @@ impl<S: Socket> Shard<S> {
             LagPolicy::Latest => Counter::DroppedLatest,
         };
         #[cfg(test)]
-        let is_told = self.planted != Planted::GapUntold;
+        let (is_told, tells_changes) = (self.planted != Planted::GapUntold, self.planted != Planted::ChangeLost);
         #[cfg(not(test))]
-        let is_told = true;
-        if (room.settings.has_history() && is_told) || room.feed.form == Form::Changed {
+        let (is_told, tells_changes) = (true, true);
+        if (room.settings.has_history() && is_told) || (room.feed.form == Form::Changed && tells_changes) {
             self.counts.add(counter, room.window.frames_between(boundary, head));
             return self.unsubscribe(subscription, Unsubscribe::INSUFFICIENT_STATE);
         }

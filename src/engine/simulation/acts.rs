@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use super::client::{Client, Identity, Temper};
 use super::oracle::Reply;
-use super::reader::{Id, Kind, Reader};
+use super::reader::{Id, Kind, OUTSIDE, Reader};
 use super::sessions::stream::Hearing;
 use super::socket::{FakeSocket, Wire};
 use super::world::World;
 use crate::engine::admission::Permit;
-use crate::engine::command::{Command, Join, Publication, Role};
+use crate::engine::command::{Command, Join, Keeping, Publication, Role};
 use crate::engine::feed::Encoding;
 use crate::engine::home::Held;
 use crate::engine::position::{Position, Start};
@@ -21,9 +21,6 @@ use crate::engine::settings::{DeflateMode, Echo};
 use crate::engine::shard::Ready;
 use crate::protocol::deflate::negotiate;
 use crate::protocol::frame::{Coding, MessageKind};
-
-/// Publishers of the API have numbers from here on, by room name.
-pub(super) const OUTSIDE: u32 = 1_000_000;
 
 impl World {
     /// Something happens.
@@ -231,7 +228,8 @@ impl World {
             let (tell, reply) = oneshot::channel();
             let kind = if id.kind() == Kind::Text { MessageKind::Text } else { MessageKind::Binary };
             let payload = Bytes::from(id.payload());
-            let publication = Publication::of(kind, payload);
+            let keeping = if id.is_passing() { Keeping::Passing } else { Keeping::Kept };
+            let publication = Publication { keeping, ..Publication::of(kind, payload) };
             let command = Command::Publish { room: Arc::clone(&room), held, publication, reply: tell };
             assert!(slot.send(command).is_ok(), "the shard has not ended");
             self.asked.push((Reply { id, room_id: room.id, offset: 0, epoch: None }, reply));

@@ -28,6 +28,8 @@ pub(super) enum Temper {
 pub(super) struct Terms {
     pub(super) lag: LagPolicy,
     pub(super) listen_only: bool,
+    /// The room has a history.
+    pub(super) keeps: bool,
     /// The budget for unfinished messages is small enough to be used up.
     pub(super) unfinished_scarce: bool,
 }
@@ -235,6 +237,8 @@ impl Client {
                     self.speech.pong(random, &payload);
                 }
             }
+            // It stands in the place of a publication that is not kept.
+            Item::Pong(payload) if payload.is_empty() => {}
             Item::Pong(payload) => {
                 let pong: u32 =
                     std::str::from_utf8(&payload).ok().and_then(|it| it.parse().ok()).expect("our own ping");

@@ -49,15 +49,53 @@ pub(super) fn check(clients: &[Client], replies: &[Reply], moment: Moment) -> u6
         }
         check_one_order(&members);
         check_neighbours(&members);
+        let of_room = || replies.iter().filter(|reply| reply.room_id == room_id);
+        let passing = Passing::of(of_room().filter(|reply| may_pass(members[0], reply.id)));
         for reader in members.iter().filter(|client| is_complete(client)) {
             for publisher in &members {
                 check_nothing_missing(reader, publisher, moment);
             }
-            check_offsets(reader, replies.iter().filter(|reply| reply.room_id == room_id));
+            check_offsets(reader, of_room(), &passing);
         }
-        missed += missed_by_skipping(&members);
+        missed += missed_by_skipping(&members, &passing);
     }
     missed
+}
+
+/// Whether a replay passes over a publication.
+const fn may_pass(client: &Client, id: Id) -> bool {
+    client.who.terms.keeps && id.is_passing()
+}
+
+/// Offsets that a replay passes over, in each epoch of a room.
+#[derive(Default)]
+struct Passing(HashMap<u64, BTreeSet<u64>>);
+
+impl Passing {
+    fn of<'r>(replies: impl Iterator<Item = &'r Reply>) -> Self {
+        let mut passing = Self::default();
+        for reply in replies {
+            if let Some(epoch) = reply.epoch {
+                passing.0.entry(epoch.0).or_default().insert(reply.offset);
+            }
+        }
+        passing
+    }
+
+    /// How many offsets there are up to one, without those.
+    fn kept_until(&self, epoch: Epoch, offset: u64) -> u64 {
+        offset - self.0.get(&epoch.0).map_or(0, |offsets| offsets.range(..=offset).count() as u64)
+    }
+}
+
+/// What a client got, without what others may have been passed over with.
+fn kept(client: &Client) -> Vec<Id> {
+    client.got.iter().copied().filter(|id| !may_pass(client, *id)).collect()
+}
+
+/// Where each of those stands among them.
+fn places(client: &Client) -> HashMap<Id, u64> {
+    kept(client).into_iter().zip(0..).collect()
 }
 
 /// Each publisher's messages come in order, none twice; to whoever gets everything, none is left out.
@@ -67,7 +105,8 @@ fn check_publishers(client: &Client) {
         if let Some(before) = newest.insert(id.by, id.number) {
             // What a session is refused has a number, too.
             let dense = is_complete(client) && id.by < SESSIONS;
-            let fine = if dense { id.number == before + 1 } else { id.number > before };
+            let mut missed = (before + 1..id.number).map(|number| Id { number, ..*id });
+            let fine = id.number > before && (!dense || missed.all(|id| may_pass(client, id)));
             assert!(fine, "client {} got {id:?} after message {before}", client.who.id);
         }
     }
@@ -106,7 +145,7 @@ fn check_one_order(members: &[&Client]) {
 fn check_neighbours(members: &[&Client]) {
     let (mut next, mut last): (HashMap<Id, Id>, HashMap<Id, Id>) = (HashMap::new(), HashMap::new());
     for member in members.iter().filter(|member| is_complete(member) && member.who.echo == Echo::On) {
-        for pair in member.got.windows(2) {
+        for pair in kept(member).windows(2) {
             let follower = *next.entry(pair[0]).or_insert(pair[1]);
             let leader = *last.entry(pair[1]).or_insert(pair[0]);
             assert!(
@@ -147,17 +186,18 @@ fn check_nothing_missing(reader: &Client, publisher: &Client, moment: Moment) {
     }
 }
 
-/// Offsets are dense: they differ as the places in a complete sequence do.
-fn check_offsets<'r>(reader: &Client, replies: impl Iterator<Item = &'r Reply>) {
+/// Offsets are dense: they differ as the places in a complete sequence do. `passing`: those that may be passed over.
+fn check_offsets<'r>(reader: &Client, replies: impl Iterator<Item = &'r Reply>, passing: &Passing) {
     if reader.who.echo == Echo::Off {
         return;
     }
-    let places: HashMap<Id, u64> = (0u64..).zip(&reader.got).map(|(place, id)| (*id, place)).collect();
+    let places = places(reader);
     let mut shift = None;
     for reply in replies {
         let Some(place) = places.get(&reply.id) else { continue };
-        let shift = *shift.get_or_insert_with(|| reply.offset.wrapping_sub(*place));
-        assert_eq!(reply.offset.wrapping_sub(*place), shift, "client {}: offsets are not dense", reader.who.id);
+        let offset = reply.epoch.map_or(reply.offset, |epoch| passing.kept_until(epoch, reply.offset));
+        let shift = *shift.get_or_insert_with(|| offset.wrapping_sub(*place));
+        assert_eq!(offset.wrapping_sub(*place), shift, "client {}: offsets are not dense", reader.who.id);
     }
 }
 
@@ -166,20 +206,23 @@ fn began_at(client: &Client) -> u64 {
     client.began.map_or(0, |began| began.position.offset)
 }
 
-/// Gaps in what others got, counted where somebody got everything, and those that clients saw in the offsets.
-fn missed_by_skipping(members: &[&Client]) -> u64 {
+/// Gaps in what others got (what may be passed over left out), counted where somebody got everything, and those that clients saw in the offsets.
+fn missed_by_skipping(members: &[&Client], passing: &Passing) -> u64 {
     if members[0].who.terms.lag != LagPolicy::Skip {
         return 0;
     }
     let mut missed = 0;
     for member in members.iter().filter(|member| !is_complete(member) && member.who.echo == Echo::On) {
         let gaps = members.iter().filter(|reader| is_complete(reader) && reader.who.echo == Echo::On).map(|reader| {
-            let places: HashMap<Id, u64> = (0u64..).zip(&reader.got).map(|(place, id)| (*id, place)).collect();
+            let places = places(reader);
             let place = |id: &Id| places.get(id).copied();
             let gap = |pair: &[Id]| Some(place(&pair[1])? - place(&pair[0])? - 1);
-            member.got.windows(2).filter_map(gap).sum::<u64>()
+            kept(member).windows(2).filter_map(gap).sum::<u64>()
         });
-        let told = member.position().map_or(0, |now| now.offset - began_at(member) - member.offsets.len() as u64);
+        let told = member.position().map_or(0, |now| {
+            let until = |offset| passing.kept_until(now.epoch, offset);
+            until(now.offset) - until(began_at(member)) - kept(member).len() as u64
+        });
         missed += gaps.max().unwrap_or(0).max(told);
     }
     missed

@@ -2,12 +2,12 @@
 //! is told that something is lost that the room's settings say is there.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
-use super::acts::OUTSIDE;
 use super::client::Client;
 use super::oracle::{Moment, is_complete};
 use super::questions::{Answers, Told};
-use super::reader::{Id, Kind};
+use super::reader::{Id, Kind, OUTSIDE};
 use super::sessions::judge;
 use super::world::World;
 use crate::engine::clock::Nanos;
@@ -128,11 +128,12 @@ impl Book<'_> {
         for offset in &client.offsets {
             assert!(*offset > before, "client {id} got {offset} after {before}");
             let mut missed = before + 1..*offset;
-            let fine = match client.who.echo {
-                Echo::On => missed.is_empty(),
+            let fine = missed.all(|it| {
+                let missed = self.id_at(began.position.epoch, it);
                 // Its own it does not get.
-                Echo::Off => missed.all(|it| self.id_at(began.position.epoch, it).is_none_or(|it| it.by == id)),
-            };
+                let is_own = client.who.echo == Echo::Off && missed.is_none_or(|it| it.by == id);
+                is_own || missed.is_some_and(|it| self.is_passed_over(client.who.name, it, client.told_at))
+            });
             assert!(fine || !is_complete(client), "client {id} got {offset} after {before}: {began:?}");
             before = *offset;
         }
@@ -155,10 +156,17 @@ impl Book<'_> {
         if !is_complete(client) || client.who.echo == Echo::Off {
             return;
         }
-        for (index, id) in (1..).zip(&client.got) {
-            let Some(place) = self.places.get(id) else { continue };
-            let expected = Position { offset: since.offset.saturating_add(index), ..since };
-            assert_eq!(*place, expected, "client {} resumed from {since}", client.who.id);
+        let (mut steps, mut before) = (0, since);
+        for id in client.got.iter().filter(|id| !self.may_pass(client.who.name, **id)) {
+            steps += 1;
+            let Some(place) = self.place_of(*id) else { continue };
+            let fine = self.steps_between(client.who.name, before, place) == Some(steps);
+            assert!(
+                fine,
+                "client {} resumed from {since}, and got {id:?} at {place}, {steps} behind {before}",
+                client.who.id
+            );
+            (steps, before) = (0, place);
         }
     }
 
@@ -170,6 +178,32 @@ impl Book<'_> {
     /// Offset of the newest publication of an epoch that anybody was told of.
     pub(super) fn newest_of(&self, epoch: Epoch) -> Option<u64> {
         self.lives.get(&epoch.0)?.publications.last_key_value().map(|(offset, _)| *offset)
+    }
+
+    /// Whether a replay in a room passes over a publication.
+    pub(super) fn may_pass(&self, name: usize, id: Id) -> bool {
+        id.is_passing() && self.settings[name].has_history()
+    }
+
+    /// The same, of one for whom the replay was at `told_at`: what was said later it gets.
+    fn is_passed_over(&self, name: usize, id: Id, told_at: Nanos) -> bool {
+        self.may_pass(name, id) && self.said_at(id) <= told_at
+    }
+
+    /// Whether everything in some offsets is passed over in a replay at `told_at`.
+    pub(super) fn are_passed_over(&self, name: usize, epoch: Epoch, mut offsets: Range<u64>, told_at: Nanos) -> bool {
+        offsets.all(|it| self.id_at(epoch, it).is_some_and(|id| self.is_passed_over(name, id, told_at)))
+    }
+
+    /// How many publications lie behind one position up to another, without those that a replay passes over. `None`:
+    /// it is not behind the first.
+    pub(super) fn steps_between(&self, name: usize, from: Position, to: Position) -> Option<u64> {
+        if from.epoch != to.epoch || to.offset < from.offset {
+            return None;
+        }
+        let known = self.lives.get(&from.epoch.0).map(|life| life.publications.range(from.offset + 1..=to.offset));
+        let passing = known.into_iter().flatten().filter(|(_, id)| self.may_pass(name, **id)).count() as u64;
+        Some(to.offset - from.offset - passing)
     }
 
     fn id_at(&self, epoch: Epoch, offset: u64) -> Option<Id> {
@@ -204,15 +238,15 @@ impl Book<'_> {
         if since.offset > newest.offset {
             return forged.then_some(()).ok_or("it had seen that position");
         }
-        let count = newest.offset - since.offset;
-        if count == 0 {
+        if newest.offset == since.offset {
             return Err("nothing came after it");
         }
+        let count = self.steps_between(name, since, newest).unwrap_or_default();
         let bytes: usize = (since.offset + 1..=newest.offset)
             .map(|offset| OVERHEAD_BYTES_MAX + self.id_at(since.epoch, offset).map_or(1_024, |id| id.payload().len()))
             .sum();
         let crowded_out = count > u64::from(settings.history_count_max)
-            || count > 1 && (bytes > settings.history_bytes_max || self.is_scarce);
+            || newest.offset > since.offset + 1 && (bytes > settings.history_bytes_max || self.is_scarce);
         let first = self.id_at(since.epoch, since.offset + 1);
         let fine = crowded_out || first.is_none_or(|id| expired(id) || forgotten(id));
         fine.then_some(()).ok_or("the room should have kept it")
@@ -223,22 +257,28 @@ impl Book<'_> {
         let (history, query) = (&told.history, &told.query);
         let (records, newest) = (&history.records, Position { epoch: history.epoch, offset: history.offset });
         assert!(records.len() <= query.limit, "more is told than was asked for");
+        let passes = |after: u64, until: u64| {
+            after < until && self.are_passed_over(told.name, history.epoch, after + 1..until, told.at)
+        };
         let step = |pair: &[Record]| match query.order {
-            Order::Forward => pair[0].offset + 1 == pair[1].offset,
-            Order::Backward => pair[0].offset == pair[1].offset + 1,
+            Order::Forward => passes(pair[0].offset, pair[1].offset),
+            Order::Backward => passes(pair[1].offset, pair[0].offset),
         };
         assert!(records.windows(2).all(step), "a log has a gap: {history:?}");
+        let is_kept = |record: &Record| !self.may_pass(told.name, id_of(record));
+        assert!(records.iter().all(is_kept), "a log tells what is not kept: {history:?}");
         assert!(records.iter().all(|record| record.offset <= history.offset), "told before it was published");
         let count_max = u64::from(self.settings[told.name].history_count_max);
         assert!(records.len() as u64 <= count_max, "a room keeps more than it may");
         let at_end = query.order == Order::Forward && records.len() < query.limit;
         if at_end && let Some(last) = records.last() {
-            assert_eq!(last.offset, history.offset, "the newest is missing");
+            assert!(passes(last.offset, history.offset + 1), "the newest is missing: {history:?}");
         }
         let Some(since) = query.since.filter(|_| query.order == Order::Forward) else { return };
         if history.complete {
-            let first = records.first().map(|record| Position { epoch: history.epoch, offset: record.offset - 1 });
-            let fine = first.map_or(query.limit == 0 || since == newest, |first| first == since);
+            let first = records.first().map_or(newest.offset + 1, |record| record.offset);
+            let is_none_asked = query.limit == 0;
+            let fine = is_none_asked || since.epoch == newest.epoch && passes(since.offset, first);
             return assert!(fine, "since {since}, at {newest}: {history:?}");
         }
         let loss = Loss { name: told.name, since, forged: told.forged, newest, told_at: told.at };

@@ -182,9 +182,13 @@ impl Wire {
         self.to_client.extend(&bytes[..len]);
         self.handed.feed(&bytes[..len]);
         while let Some(item) = self.handed.next_item() {
-            let Item::Message(_, message) = item else { continue };
-            let counts =
-                if self.is_session { is_delivery(&message) } else { !std::mem::take(&mut self.state_line_follows) };
+            let counts = match item {
+                Item::Message(_, message) if self.is_session => is_delivery(&message),
+                Item::Message(..) => !std::mem::take(&mut self.state_line_follows),
+                // It stands in the place of a publication that is not kept, and is counted as if it were that.
+                Item::Pong(payload) => payload.is_empty(),
+                _ => false,
+            };
             self.handed_whole += u64::from(counts);
         }
         Ok(len)

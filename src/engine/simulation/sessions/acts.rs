@@ -175,9 +175,10 @@ impl World {
             0..80 if !is_in => {
                 let since = self.choose_since(room);
                 let (rejects_lost, hears_moves) = (self.random.one_in(4), !self.random.one_in(3));
-                Wish::Subscribe(Subscribing { since, rejects_lost, hears_moves })
+                let asks_changes = !self.random.one_in(3);
+                Wish::Subscribe(Subscribing { since, rejects_lost, hears_moves, asks_changes })
             }
-            0 => Wish::Subscribe(Subscribing { since: None, rejects_lost: false, hears_moves: false }),
+            0 => Wish::Subscribe(Subscribing::default()),
             1..12 => Wish::Unsubscribe,
             12..75 => Wish::Publish(self.crowd.visitors[number].next_publication(room)),
             75..85 => {

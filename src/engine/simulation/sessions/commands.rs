@@ -29,11 +29,13 @@ pub(super) enum Wish {
 }
 
 /// How a client wants to be in a room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Subscribing {
     pub(super) since: Option<Since>,
     pub(super) rejects_lost: bool,
     pub(super) hears_moves: bool,
+    /// Whether it asks for what has changed since the publication before.
+    pub(super) asks_changes: bool,
 }
 
 /// What a client says it has.
@@ -79,10 +81,11 @@ impl Wish {
                 let payload = String::from_utf8(id.payload()).expect("a payload is ASCII");
                 format!("\"channel\":\"{name}\",\"data\":{payload}")
             }
-            Self::Subscribe(Subscribing { since, rejects_lost, hears_moves }) => {
+            Self::Subscribe(Subscribing { since, rejects_lost, hears_moves, asks_changes }) => {
                 let since = since.map_or(String::new(), |since| format!(",{}", since.fields()));
                 let flag = if *rejects_lost { 3 } else { 1 };
-                format!("\"channel\":\"{name}\"{since},\"join_leave\":{hears_moves},\"flag\":{flag}")
+                let delta = if *asks_changes { ",\"delta\":\"fossil\"" } else { "" };
+                format!("\"channel\":\"{name}\"{since}{delta},\"join_leave\":{hears_moves},\"flag\":{flag}")
             }
             Self::History(HistoryQuery { since, limit, order }) => {
                 let since = since.map_or(String::new(), |Position { epoch, offset }| {

@@ -49,6 +49,8 @@ impl Visitor {
                     self.hear(&object, now, random);
                 }
             }
+            // It stands in the place of a publication that is not kept.
+            Item::Pong(payload) if payload.is_empty() => {}
             Item::Pong(payload) => {
                 let pong = std::str::from_utf8(&payload).ok().and_then(|it| it.parse().ok()).expect("our own ping");
                 let pings = self.speech.pings;
@@ -91,12 +93,15 @@ impl Visitor {
         let (id, temper) = (self.who.id, self.who.temper);
         if let Some(subscribe) = push.get("subscribe") {
             let stay = Stay::new(room, subscribe, now);
+            assert!(!stay.gets_changes, "a client asks for changes, the server does not");
             return self.begin(stay);
         }
         if let Some(unsubscribe) = push.get("unsubscribe") {
             self.standings[room].is_disturbed = true;
             let code = unsubscribe["code"].as_u64().expect("a code");
-            let lags = self.settings(room).has_history() && self.settings(room).lag != LagPolicy::Disconnect;
+            let gets_changes = self.standings[room].stay.is_some_and(|stay| self.stays[stay].gets_changes);
+            let is_told = self.settings(room).has_history() || gets_changes;
+            let lags = is_told && self.settings(room).lag != LagPolicy::Disconnect;
             let is_due = code == 2000 || code == 2500 && lags && temper != Temper::Perfect;
             assert!(is_due, "visitor {id}, {temper:?}: out of room {room} with {code}");
             return self.leave(room);
@@ -105,7 +110,7 @@ impl Visitor {
         let stay = standings[room].stay.map(|number| &mut stays[number]);
         let stay = stay.unwrap_or_else(|| panic!("visitor {id} is not in room {room}: {push}"));
         if let Some(publication) = push.get("pub") {
-            return stay.publication(publication, &rules.rooms[room], temper);
+            return stay.publication(publication, &rules.rooms[room]);
         }
         let (way, info) = match (push.get("join"), push.get("leave")) {
             (Some(join), None) => (Way::Came, &join["info"]),

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use super::super::oracle::Moment;
 use super::super::positions::{Book, Loss};
-use super::super::reader::Id;
+use super::super::reader::{Id, OUTSIDE};
 use super::super::world::World;
+use super::answers::Chapter;
 use super::stay::Stay;
 use super::visitor::Visitor;
 use crate::engine::clock::Nanos;
+use crate::engine::history::Order;
 use crate::engine::position::Position;
 
 /// A publication whose publisher was told that it is in the room's order.
@@ -39,6 +41,7 @@ pub(in super::super) fn write(world: &World, book: &mut Book<'_>) {
 pub(in super::super) fn check(world: &World, book: &Book<'_>, moment: Moment) {
     let accepted = accepted(world);
     for visitor in &world.crowd.visitors {
+        visitor.chapters.iter().for_each(|chapter| check_chapter(chapter, book));
         for stay in &visitor.stays {
             check_lost(stay, visitor, book);
             check_order(stay, visitor, book);
@@ -58,7 +61,7 @@ fn accepted(world: &World) -> Vec<Accepted> {
         }
     }
     for reply in world.replies.iter().filter(|reply| reply.epoch.is_some()) {
-        let room = (reply.id.by - super::super::acts::OUTSIDE) as usize;
+        let room = (reply.id.by - OUTSIDE) as usize;
         accepted.push(Accepted { room, id: reply.id, said_at: world.outside[room][reply.id.number as usize] });
     }
     accepted
@@ -81,20 +84,37 @@ fn check_order(stay: &Stay, visitor: &Visitor, book: &Book<'_>) {
     let ids: HashSet<Id> = stay.got.iter().map(|(_, id)| *id).collect();
     assert_eq!(ids.len(), stay.got.len(), "visitor {} got something twice in room {}", visitor.who.id, stay.room);
     let complete = stay.is_complete(visitor.settings(stay.room), visitor.who.temper);
-    let mut before: Option<(usize, Position)> = None;
-    for (index, (_, id)) in stay.got.iter().enumerate() {
+    // How many came since something whose place is known, and that.
+    let (mut steps, mut before) = (0, stay.began);
+    for (_, id) in &stay.got {
+        let is_kept = !book.may_pass(stay.room, *id);
+        steps += u64::from(is_kept);
         let Some(place) = book.place_of(*id) else { continue };
-        if let Some((earlier, known)) = before {
-            let steps = (index - earlier) as u64;
-            let fine = if complete { place.offset == known.offset + steps } else { place.offset > known.offset };
-            assert!(
-                fine && place.epoch == known.epoch,
-                "visitor {} got {id:?} at {place}, {steps} behind {known}",
-                visitor.who.id
-            );
+        if let Some(known) = before {
+            let between = book.steps_between(stay.room, known, place);
+            let fine = place.offset > known.offset && if complete { between == Some(steps) } else { between.is_some() };
+            assert!(fine, "visitor {} got {id:?} at {place}, {steps} behind {known}", visitor.who.id);
         }
-        before = Some((index, place));
+        (steps, before) = (0, Some(place));
     }
+}
+
+/// A log has no gap but what is passed over.
+fn check_chapter(chapter: &Chapter, book: &Book<'_>) {
+    let Chapter { room, query, told_at, newest, publications } = chapter;
+    let mut offsets: Vec<u64> = publications.iter().map(|(offset, _)| *offset).collect();
+    if let (Some(since), Order::Forward, false) = (query.since, query.order, offsets.is_empty()) {
+        offsets.insert(0, since.offset);
+    }
+    if query.order == Order::Backward {
+        offsets.reverse();
+    }
+    let is_whole = offsets
+        .windows(2)
+        .all(|pair| pair[0] < pair[1] && book.are_passed_over(*room, newest.epoch, pair[0] + 1..pair[1], *told_at));
+    assert!(is_whole, "a log has a gap: {publications:?} at {newest}, asked with {query:?}");
+    let is_kept = |(_, id): &(u64, Id)| !book.may_pass(*room, *id);
+    assert!(publications.iter().all(is_kept), "a log tells what is not kept: {publications:?}");
 }
 
 /// Nothing newer is there than what it has.
@@ -102,7 +122,11 @@ fn check_newest(stay: &Stay, visitor: &Visitor, book: &Book<'_>) {
     let last = stay.got.last().and_then(|(_, id)| book.place_of(*id));
     let Some(Position { epoch, offset }) = stay.position().or(last) else { return };
     let newest = book.newest_of(epoch).unwrap_or(0);
-    assert!(offset >= newest, "visitor {} has {offset} of room {}, at {newest}", visitor.who.id, stay.room);
+    // Whoever lags and may miss something goes on at the newest, be that one that is passed over.
+    let complete = stay.is_complete(visitor.settings(stay.room), visitor.who.temper);
+    let from = if complete { offset + 1 } else { newest };
+    let fine = offset >= newest || book.are_passed_over(stay.room, epoch, from..newest + 1, stay.told_at);
+    assert!(fine, "visitor {} has {offset} of room {}, at {newest}", visitor.who.id, stay.room);
 }
 
 /// What was accepted while it was there, or behind its own command to be there, has come.

@@ -28,7 +28,9 @@ use super::random::Random;
 use super::world::World;
 use crate::engine::clock::Nanos;
 use crate::engine::room::RoomName;
-use crate::engine::settings::{Deflate, DeflateMode, Presence, PresenceEvents, Recovery, SessionSettings, Settings};
+use crate::engine::settings::{
+    Deflate, DeflateMode, Delta, Presence, PresenceEvents, Recovery, SessionSettings, Settings,
+};
 use outside::Acting;
 use visitor::Rules;
 pub(super) use visitor::Visitor;
@@ -73,7 +75,7 @@ impl Crowd {
     }
 }
 
-/// What sessions make of a world's settings: presence, sessions' own bounds, compression.
+/// What sessions make of a world's settings: presence, deltas, sessions' own bounds, compression.
 pub(super) fn furnish(settings: &mut Settings, random: &mut Random) {
     for class in &mut settings.rooms {
         let room = &mut class.settings;
@@ -83,6 +85,9 @@ pub(super) fn furnish(settings: &mut Settings, random: &mut Random) {
             room.presence_members_max = random.pick(&[2, 1_000, 1_000]);
             room.presence_events_per_second_max = random.pick(&[2, 1_000_000, 1_000_000]);
             room.presence_leave_grace = Duration::from_millis(random.pick(&[0, 200, 2_000]));
+        }
+        if random.one_in(2) {
+            room.delta = Delta::Fossil;
         }
         if random.one_in(8) {
             room.recovery = Recovery::Cache;

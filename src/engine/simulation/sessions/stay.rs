@@ -10,6 +10,7 @@ use super::commands::Since;
 use crate::engine::clock::Nanos;
 use crate::engine::position::{Epoch, Position};
 use crate::engine::settings::{LagPolicy, Recovery, RoomSettings};
+use crate::protocol::centrifuge::tests::delta::decode;
 
 /// See the module.
 pub(in super::super) struct Stay {
@@ -28,6 +29,12 @@ pub(in super::super) struct Stay {
     pub(super) moves: BTreeMap<String, Way>,
     /// Whether it is told who comes and goes, without a gap.
     pub(super) hears_all_moves: bool,
+    /// Whether it gets what has changed since the publication before.
+    pub(super) gets_changes: bool,
+    /// The text that the next change applies to.
+    base: Option<String>,
+    /// How many changes it has applied.
+    pub(super) changes: u64,
     pub(super) is_over: bool,
 }
 
@@ -58,6 +65,9 @@ impl Stay {
             got: Vec::new(),
             moves: BTreeMap::new(),
             hears_all_moves: false,
+            gets_changes: result["delta"] == true,
+            base: None,
+            changes: 0,
             is_over: false,
         }
     }
@@ -78,26 +88,46 @@ impl Stay {
     }
 
     /// A publication came.
-    pub(super) fn publication(&mut self, value: &Value, settings: &RoomSettings, temper: Temper) {
-        let (offset, id) = publication_of(value);
+    pub(super) fn publication(&mut self, value: &Value, settings: &RoomSettings) {
+        let (offset, id) = self.read(value);
         assert_eq!(offset > 0, settings.has_history(), "a room with a history says offsets: {value}");
         if let Some(Position { offset: before, .. }) = self.position() {
-            // Of prices only the newest counts.
-            let may_miss = !self.is_complete(settings, temper);
-            let fine = offset == before + 1 || may_miss && offset > before;
-            assert!(fine, "{offset} came after {before} in room {}: {:?}", self.room, self.recovered);
+            // Whether what is missing may be: see `judge`.
+            assert!(offset > before, "{offset} came after {before} in room {}: {:?}", self.room, self.recovered);
         }
         self.got.push((offset, id));
     }
 
+    /// A publication as it was published, whatever of it came.
+    fn read(&mut self, value: &Value) -> (u64, Id) {
+        let is_change = value["delta"] == true;
+        assert!(self.gets_changes || !is_change, "nobody asked for changes: {value}");
+        let data = value["data"].as_str().expect("everything that is published here is a string");
+        if !self.gets_changes {
+            return publication_with(value, data);
+        }
+        let text = if is_change {
+            self.changes += 1;
+            let base = self.base.as_ref().unwrap_or_else(|| panic!("nothing that a change applies to: {value}"));
+            String::from_utf8(decode(base.as_bytes(), data.as_bytes())).expect("a text is UTF-8")
+        } else {
+            data.to_owned()
+        };
+        let whole: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(whole.to_string(), text, "a text is what others get, to the byte");
+        self.base = Some(text);
+        publication_with(value, whole.as_str().expect("everything that is published here is a string"))
+    }
+
     /// The publications that stand in the answer that began it.
-    pub(super) fn missed(&mut self, result: &Value, settings: &RoomSettings, temper: Temper) {
+    pub(super) fn missed(&mut self, result: &Value, settings: &RoomSettings) {
         let Some(publications) = result.get("publications") else { return };
         let publications = publications.as_array().expect("publications are an array");
         assert_eq!(self.recovered, Some(true), "what was missed is there, and not recovered");
         assert!(settings.recovery == Recovery::Stream || publications.len() <= 1, "of prices, the newest");
         for publication in publications {
-            self.publication(publication, settings, temper);
+            assert!(publication.get("delta").is_none(), "what was missed is whole: {publication}");
+            self.publication(publication, settings);
         }
     }
 
@@ -118,7 +148,10 @@ pub(super) fn epoch_of(text: &str) -> Epoch {
 
 /// A publication's offset, 0 if it has none, and which it is.
 pub(super) fn publication_of(value: &Value) -> (u64, Id) {
-    let data = value["data"].as_str().expect("everything that is published here is a string");
+    publication_with(value, value["data"].as_str().expect("everything that is published here is a string"))
+}
+
+fn publication_with(value: &Value, data: &str) -> (u64, Id) {
     let id = if value["tags"]["encoding"] == "base64" {
         use base64::Engine as _;
         let bytes = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");

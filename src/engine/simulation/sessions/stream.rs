@@ -60,24 +60,22 @@ impl Chunks {
             let greeting = self.bytes.drain(..std::mem::take(&mut self.greeting_len)).collect();
             return Some(Item::Greeting(greeting));
         }
-        loop {
-            assert!(!self.is_over || self.bytes.is_empty(), "{} bytes behind the last chunk", self.bytes.len());
-            let head = self.bytes.windows(2).position(|pair| pair == b"\r\n")?;
-            let text = std::str::from_utf8(&self.bytes[..head]).expect("a chunk's length is ASCII");
-            let len = usize::from_str_radix(text, 16).expect("a chunk begins with its length");
-            if self.bytes.len() < head + 2 + len + 2 {
-                return None;
-            }
-            let chunk: Vec<u8> = self.bytes.drain(..head + 2 + len + 2).collect();
-            assert!(chunk.ends_with(b"\r\n"), "a chunk ends with a line end");
-            if len == 0 {
-                self.is_over = true;
-                return Some(Item::Last);
-            }
-            if let Some(object) = self.object(&chunk[head + 2..head + 2 + len]) {
-                return Some(Item::Message(Kind::Text, object));
-            }
+        assert!(!self.is_over || self.bytes.is_empty(), "{} bytes behind the last chunk", self.bytes.len());
+        let head = self.bytes.windows(2).position(|pair| pair == b"\r\n")?;
+        let text = std::str::from_utf8(&self.bytes[..head]).expect("a chunk's length is ASCII");
+        let len = usize::from_str_radix(text, 16).expect("a chunk begins with its length");
+        if self.bytes.len() < head + 2 + len + 2 {
+            return None;
         }
+        let chunk: Vec<u8> = self.bytes.drain(..head + 2 + len + 2).collect();
+        assert!(chunk.ends_with(b"\r\n"), "a chunk ends with a line end");
+        if len == 0 {
+            self.is_over = true;
+            return Some(Item::Last);
+        }
+        let object = self.object(&chunk[head + 2..head + 2 + len]);
+        // What is passed over is what an unasked pong is among frames.
+        Some(object.map_or(Item::Pong(Vec::new()), |object| Item::Message(Kind::Text, object)))
     }
 
     /// The object in a chunk's body; `None`: it is only there to be passed over.
