@@ -48,11 +48,11 @@ impl Engine {
     /// # Errors
     /// The engine has ended.
     pub async fn emulate(&self, session: &str, message: Bytes) -> Result<bool, Ended> {
-        let Some(SessionKey { shard, number, serial, secret }) = SessionKey::read(session) else { return Ok(false) };
-        let Some(shard) = self.shared.shards.get(shard) else { return Ok(false) };
+        let Some(session) = SessionKey::read(session) else { return Ok(false) };
+        let Some(shard) = self.shared.shards.get(session.shard) else { return Ok(false) };
         let slot = shard.sender.reserve(message.len()).await.ok_or(Ended)?;
         let (reply, heard) = oneshot::channel();
-        slot.send(Command::Emulate { number, serial, secret, message, reply }).map_err(|_| Ended)?;
+        slot.send(Command::Emulate { session: Box::new(session), message, reply }).map_err(|_| Ended)?;
         heard.await.map_err(|_| Ended)
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
 use super::admission::Permit;
 use super::asking::{Answer, Ask};
@@ -17,7 +16,7 @@ use super::home::Held;
 use super::metrics::Snapshot;
 use super::newer::Newer;
 use super::position::{Epoch, Start};
-use super::session::{Act, Identity, SessionTerms, Target};
+use super::session::{Act, Identity, SessionKey, SessionTerms, Target};
 use super::settings::Echo;
 use super::users::UserHashes;
 use crate::protocol::deflate::Agreed;
@@ -29,13 +28,13 @@ pub(crate) enum Command<S> {
     /// Take this connection, for life.
     Join(Box<Join<S>>),
     /// Publish into a room whose home this shard is.
-    Publish { room: Arc<Room>, held: Held, publication: Publication, reply: oneshot::Sender<Published> },
+    Publish { room: Arc<Room>, held: Held, publication: Box<Publication>, reply: oneshot::Sender<Published> },
     /// Say what the home of this room knows.
     Ask { room: Arc<Room>, ask: Ask, reply: oneshot::Sender<Answer> },
     /// Say what is newer than a position in this room, which whoever asks holds, now or when there is something.
-    Newer { room: Arc<Room>, newer: Newer, reply: oneshot::Sender<History> },
+    Newer { room: Arc<Room>, newer: Box<Newer>, reply: oneshot::Sender<History> },
     /// Take what the client of a session says by a request of its own, and say whether there is such a session.
-    Emulate { number: u32, serial: u32, secret: Uuid, message: Bytes, reply: oneshot::Sender<bool> },
+    Emulate { session: Box<SessionKey>, message: Bytes, reply: oneshot::Sender<bool> },
     /// Do something with every session that is meant, and say with how many.
     Act { target: Arc<Target>, act: Act, reply: oneshot::Sender<usize> },
     /// Say which users the sessions belong to, hashed like this.
@@ -47,6 +46,9 @@ pub(crate) enum Command<S> {
     /// Close every connection within a time, and tell when all are gone.
     Drain(Drain, oneshot::Sender<Drained>),
 }
+
+// An inbox has a place for each of its `inbox_entries_max` entries, and a storm of connections touches all of them.
+const _: () = assert!(size_of::<Command<mio::net::TcpStream>>() <= 64, "what is larger belongs into a box");
 
 /// A connection that becomes a member.
 #[derive(Debug)]

@@ -40,6 +40,9 @@ impl<S: Socket> Shard<S> {
         }
         if room.lap.is_running() || room.queued == Queued::Running {
             self.start_lap(chunk.number);
+        } else if room.places() == 0 {
+            // Nobody is offered it, so no lap's end trims the window of a room that is only held.
+            self.trim(chunk.number);
         }
     }
 

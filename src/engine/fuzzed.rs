@@ -216,7 +216,7 @@ impl Sessions {
     pub fn publish_as(&mut self, room: &str, publication: Publication) {
         let Some(room) = self.room(room) else { return };
         let (reply, _) = oneshot::channel();
-        self.command(Command::Publish { room, held: Held::No, publication, reply });
+        self.command(Command::Publish { room, held: Held::No, publication: Box::new(publication), reply });
     }
 
     /// Somebody removes what a room has kept.

@@ -345,7 +345,7 @@ impl Engine {
         let sender = &self.shared.shards[room.home].sender;
         let slot = sender.reserve(actual).await;
         let (reply, published) = oneshot::channel();
-        let command = Command::Publish { room: Arc::clone(&room), held, publication, reply };
+        let command = Command::Publish { room: Arc::clone(&room), held, publication: Box::new(publication), reply };
         // Nothing is taken back where it fails: the engine has ended, and its directory with it.
         slot.ok_or(PublishError::Ended)?.send(command).map_err(|_| PublishError::Ended)?;
         published.await.map_err(|_| PublishError::Ended)

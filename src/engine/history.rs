@@ -85,12 +85,14 @@ pub struct History {
 pub(crate) struct Log {
     records: VecDeque<(Record, Nanos, Keeping)>,
     bytes: usize,
+    /// What each record is charged with, in the same order.
+    costs: VecDeque<usize>,
     /// Records that are passing: they have a place, and nothing in it.
     passing: usize,
 }
 
 /// What a record costs beside its payload, bytes.
-const RECORD_OVERHEAD_BYTES: usize = size_of::<(Record, Nanos, Keeping)>();
+const RECORD_OVERHEAD_BYTES: usize = size_of::<(Record, Nanos, Keeping)>() + size_of::<usize>();
 
 impl Log {
     pub(crate) fn is_empty(&self) -> bool {
@@ -122,12 +124,16 @@ impl Log {
             self.records.back().is_none_or(|(newest, ..)| newest.offset + 1 == record.offset),
             "offsets are dense"
         );
+        // A passing one costs its whole length, too: for as long as something in front of it is kept, its frame stands
+        // in the windows of the shards that had members when it came.
+        let cost = cost(&record);
         let record = match keeping {
             Keeping::Kept => record,
             Keeping::Passing => Record { payload: Bytes::new(), tags: None, info: None, ..record },
         };
         self.passing += usize::from(keeping == Keeping::Passing);
-        self.bytes += cost(&record);
+        self.bytes += cost;
+        self.costs.push_back(cost);
         self.records.push_back((record, published, keeping));
         let count_max = usize::try_from(settings.history_count_max).unwrap_or(usize::MAX);
         let too_many = |log: &Self| log.records.len() - log.passing > count_max;
@@ -145,9 +151,9 @@ impl Log {
 
     /// Lets go of the oldest publication.
     pub(crate) fn forget_oldest(&mut self) {
-        if let Some((record, _, keeping)) = self.records.pop_front() {
+        if let Some((_, _, keeping)) = self.records.pop_front() {
             self.passing -= usize::from(keeping == Keeping::Passing);
-            self.bytes -= cost(&record);
+            self.bytes -= self.costs.pop_front().expect("each record has its cost");
         }
         if self.records.is_empty() {
             *self = Self::default();

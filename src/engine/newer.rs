@@ -36,7 +36,7 @@ impl Engine {
         let room = self.shared.directory.hold(room)?;
         let slot = self.shared.shards[room.home].sender.reserve(0).await.ok_or(JoinError::Ended)?;
         let (reply, history) = oneshot::channel();
-        slot.send(Command::Newer { room, newer, reply }).map_err(|_| JoinError::Ended)?;
+        slot.send(Command::Newer { room, newer: Box::new(newer), reply }).map_err(|_| JoinError::Ended)?;
         history.await.map_err(|_| JoinError::Ended)
     }
 }

@@ -244,7 +244,7 @@ impl<S: Socket> Shard<S> {
                     self.accept(*join);
                 }
                 Command::Publish { room, held, publication, reply } => {
-                    let Publication { kind, payload, tags, info, keeping } = publication;
+                    let Publication { kind, payload, tags, info, keeping } = *publication;
                     let message = Message {
                         kind,
                         payload: Payload::Shared(&payload),
@@ -264,9 +264,9 @@ impl<S: Socket> Shard<S> {
                     // Whoever asked may have gone.
                     reply.send(answer).ok();
                 }
-                Command::Newer { room, newer, reply } => self.homes.newer(&room, newer, self.now, reply),
-                Command::Emulate { number, serial, secret, message, reply } => {
-                    let heard = self.emulate(number, serial, secret, &message);
+                Command::Newer { room, newer, reply } => self.homes.newer(&room, *newer, self.now, reply),
+                Command::Emulate { session, message, reply } => {
+                    let heard = self.emulate(&session, &message);
                     // Whoever asked may have gone.
                     reply.send(heard).ok();
                 }

@@ -24,6 +24,13 @@ pub(crate) struct SessionKey {
     pub(crate) secret: Uuid,
 }
 
+impl std::fmt::Debug for SessionKey {
+    /// Nothing of the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionKey").field("shard", &self.shard).field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
 impl SessionKey {
     /// `None`: no session has ever been called that.
     pub(crate) fn read(text: &str) -> Option<Self> {
@@ -62,7 +69,8 @@ pub(crate) enum Act {
 
 impl<S: Socket> Shard<S> {
     /// What a session's client says by a request of its own. Whether there is such a session.
-    pub(in crate::engine) fn emulate(&mut self, number: u32, serial: u32, secret: Uuid, message: &[u8]) -> bool {
+    pub(in crate::engine) fn emulate(&mut self, session: &SessionKey, message: &[u8]) -> bool {
+        let SessionKey { number, serial, secret, .. } = *session;
         let Some(connection) = self.connections.get_mut(number) else { return false };
         if connection.serial != serial || connection.is_ending() {
             return false;

@@ -230,7 +230,8 @@ impl World {
             let payload = Bytes::from(id.payload());
             let keeping = if id.is_passing() { Keeping::Passing } else { Keeping::Kept };
             let publication = Publication { keeping, ..Publication::of(kind, payload) };
-            let command = Command::Publish { room: Arc::clone(&room), held, publication, reply: tell };
+            let command =
+                Command::Publish { room: Arc::clone(&room), held, publication: Box::new(publication), reply: tell };
             assert!(slot.send(command).is_ok(), "the shard has not ended");
             self.asked.push((Reply { id, room_id: room.id, offset: 0, epoch: None }, reply));
         }

@@ -206,7 +206,8 @@ fn began_at(client: &Client) -> u64 {
     client.began.map_or(0, |began| began.position.offset)
 }
 
-/// Gaps in what others got (what may be passed over left out), counted where somebody got everything, and those that clients saw in the offsets.
+/// Gaps in what others got (what may be passed over left out), counted where somebody got everything, and those that
+/// clients saw in the offsets.
 fn missed_by_skipping(members: &[&Client], passing: &Passing) -> u64 {
     if members[0].who.terms.lag != LagPolicy::Skip {
         return 0;

@@ -43,7 +43,10 @@ fn world() -> World {
         let room = world.directory.hold(&world.names[0]).expect("there are few rooms");
         let (reply, _) = oneshot::channel();
         let publication = Publication::text(Bytes::from(vec![b'x'; PAYLOAD_BYTES]));
-        command(&mut world, Command::Publish { room, held: Held::ByPublisher, publication, reply });
+        command(
+            &mut world,
+            Command::Publish { room, held: Held::ByPublisher, publication: Box::new(publication), reply },
+        );
     }
     world
 }

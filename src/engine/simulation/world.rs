@@ -293,9 +293,8 @@ impl Node {
     }
 }
 
-/// What one turn may append beyond the backlog: its own publications, and those of its inbox. And what passes: a log
-/// accounts for its place only, a window for all of it.
-const KEPT_SLACK_BYTES: usize = 128 << 10;
+/// What one turn may append beyond the backlog: its own publications, and those of its inbox.
+const KEPT_SLACK_BYTES: usize = 24 << 10;
 
 /// What is held of one connection's received bytes: one read, or what came behind the handshake.
 const UNREAD_BYTES_MAX: usize = 2_048;

@@ -67,9 +67,8 @@ impl World {
             let len = visitor.posts.front().map_or(0, Vec::len);
             let Some(slot) = self.nodes[key.shard].sender.try_reserve(len) else { return };
             let message = Bytes::from(visitor.posts.pop_front().unwrap_or_default());
-            let SessionKey { number, serial, secret, .. } = key;
             let (reply, heard) = oneshot::channel();
-            let command = Command::Emulate { number, serial, secret, message, reply };
+            let command = Command::Emulate { session: Box::new(key), message, reply };
             assert!(slot.send(command).is_ok(), "the shard has not ended");
             visitor.posted.push(heard);
         }
