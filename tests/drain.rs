@@ -91,6 +91,29 @@ fn nobody_listens_during_a_drain() {
 }
 
 #[test]
+fn whoever_was_let_in_before_a_drain_is_answered() {
+    let mut server = Server::start(&["--drain", LONG, "--set", "limits.close_time_max=60s"]);
+    let held = server.join("room");
+    // Nothing is sent before the drain; the door lets it in nevertheless.
+    let mut silent = server.http();
+    let mut http = server.http();
+    eventually("the accept", || (server.metrics().get("accepted_total") >= 3).then_some(()));
+    server.signal(Signal::TERM);
+    server.until_nobody_listens();
+    until_draining(&mut http);
+    let handshake = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let answer = silent.request("GET", "/ws/room", &handshake, b"");
+    assert_eq!((answer.status, answer.body.trim()), (503, "the server is restarting"));
+    drop((held, http));
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
 fn closes_are_spread_and_nobody_new_comes_in() {
     let mut server = Server::start(&["--drain", LONG, "--shards", "1"]);
     // One in 10 ms: a shard makes no longer pauses.

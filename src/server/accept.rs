@@ -1,28 +1,32 @@
-//! Where connections come in: a thread per listener accepts, takes a first look at what the client sent, and hands the
-//! socket to a shard if that is a whole handshake.
+//! Where connections come in: a thread per listener accepts, reads what the client sends first, and hands the socket to a
+//! shard if that is a whole handshake.
 //!
-//! In a storm of connections the request is there by the time of the accept, or when the batch has been accepted: such
-//! a socket costs an accept, a read or two and the join, and never belongs to the runtime. Whoever has not sent its
-//! request by then becomes a task of the runtime ([`first_request`]). Shards are woken once per batch. The options of
-//! the sockets are set on the listener.
+//! Sockets are accepted in batches and looked at afterwards: in a storm, most requests are there by then. Whoever has
+//! sent nothing yet waits in this thread's own poller, up to `handshake.timeout`. So a handshake costs an accept, a read
+//! or two and the join, and never belongs to the runtime; whatever is not a whole handshake becomes a task of it
+//! ([`first_request`]). Shards are woken once per batch. The options of the sockets are set on the listener.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use shardcast::engine::{AdmissionError, Adoption, Joins, NotJoined, Permit};
 use tokio::runtime::Handle;
 
-use super::front_door::{Door, Reach, count, first_request, join, refusal_of};
+use super::front_door::{Door, Reach, count, first_request, join, refusal_of, too_late};
 use super::handshake::{Accepted, Head, Refusal};
 use super::refused::Why;
 use super::spare_file::SpareFile;
 
 /// Connections that are accepted before the shards are told.
 const BATCH: usize = 64;
+
+/// Silent sockets that have something to be read, looked at before the shards are told.
+const EVENTS: usize = 64;
 
 /// Bytes of a request that a look takes: heads are shorter, mostly.
 const LOOK_BYTES: usize = 2_048;
@@ -32,14 +36,26 @@ const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(1);
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
+/// Tokens from here on are those of silent sockets.
+const SOCKETS: usize = 2;
 
-/// Which look at a fresh socket it is.
+/// Whether connections may be waiting to be accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Right after the accept.
-    First,
-    /// When the batch has been accepted.
-    Last,
+enum Waiting {
+    /// None: the poller will tell.
+    None,
+    /// There may be some.
+    Maybe,
+    /// They have to wait until then.
+    Until(Instant),
+}
+
+/// A client that has been let in.
+struct Guest {
+    stream: TcpStream,
+    permit: Permit,
+    /// When its request has to be there.
+    deadline: Instant,
 }
 
 /// One listener's accept loop.
@@ -51,15 +67,19 @@ pub(crate) struct Gate {
     _waker: Arc<Waker>,
     door: Door,
     joins: Joins,
-    /// Where the tasks of slower clients run.
+    /// Where the tasks of requests that are no handshakes, or come in pieces, run.
     runtime: Handle,
     spare: SpareFile,
-    /// Of this batch: those who had not sent anything when they were accepted.
-    silent: Vec<(TcpStream, Permit)>,
+    waiting: Waiting,
+    /// Of this batch.
+    fresh: Vec<Guest>,
+    /// Those who have sent nothing yet, by token: in the order of accept, and so of their deadlines.
+    silent: BTreeMap<usize, Guest>,
+    next_token: usize,
 }
 
 impl Gate {
-    /// Takes a listener. Called within the runtime that slower clients' tasks are to run on.
+    /// Takes a listener. Called within the runtime that the tasks are to run on.
     pub(crate) fn new(listener: std::net::TcpListener, door: Door) -> io::Result<Self> {
         let reach = Reach::of(listener.local_addr()?);
         listener.set_nonblocking(true)?;
@@ -76,96 +96,157 @@ impl Gate {
             waker.wake().ok();
         });
         let joins = door.engine.joins();
-        let (runtime, spare) = (Handle::current(), SpareFile::new());
-        Ok(Self { listener, reach, poll, _waker: kept_waker, door, joins, runtime, spare, silent: Vec::new() })
+        Ok(Self {
+            listener,
+            reach,
+            poll,
+            _waker: kept_waker,
+            door,
+            joins,
+            runtime: Handle::current(),
+            spare: SpareFile::new(),
+            waiting: Waiting::None,
+            fresh: Vec::new(),
+            silent: BTreeMap::new(),
+            next_token: SOCKETS,
+        })
     }
 
     /// Accepts until the server begins to end. Never spins, never dies: see [`SpareFile`].
     pub(crate) fn run(mut self) {
-        let mut events = Events::with_capacity(4);
-        let mut pause = None;
+        let mut events = Events::with_capacity(EVENTS);
         loop {
-            if let Err(error) = self.poll.poll(&mut events, pause)
+            if let Err(error) = self.poll.poll(&mut events, self.wait_max(Instant::now()))
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the poller of a listener failed");
                 return;
             }
             if self.door.is_draining() {
+                for guest in std::mem::take(&mut self.silent).into_values() {
+                    self.to_task(guest, Vec::new());
+                }
                 return;
             }
-            pause = self.accept_batch();
-            for (stream, permit) in std::mem::take(&mut self.silent) {
-                self.look(stream, permit, Look::Last);
-            }
-            self.joins.flush();
+            self.round(&events, Instant::now());
         }
     }
 
-    /// How long to wait until the next batch; `None`: until somebody comes.
-    fn accept_batch(&mut self) -> Option<Duration> {
+    /// How long there is nothing to do unless something happens; `None`: for ever.
+    fn wait_max(&self, now: Instant) -> Option<Duration> {
+        let until_accept = match self.waiting {
+            Waiting::None => None,
+            Waiting::Maybe => Some(Duration::ZERO),
+            Waiting::Until(end) => Some(end.saturating_duration_since(now)),
+        };
+        let until_late = self.silent.values().next().map(|oldest| oldest.deadline.saturating_duration_since(now));
+        [until_accept, until_late].into_iter().flatten().min()
+    }
+
+    fn round(&mut self, events: &Events, now: Instant) {
+        let accepts = match self.waiting {
+            Waiting::None => events.iter().any(|event| event.token() == LISTENER),
+            Waiting::Maybe => true,
+            Waiting::Until(end) => end <= now,
+        };
+        if accepts {
+            self.waiting = self.accept_batch(now);
+        }
+        for event in events {
+            if let Some(mut guest) = self.silent.remove(&event.token().0) {
+                // Nobody else's poller may tell this one of it. An error: then it does not.
+                self.poll.registry().deregister(&mut guest.stream).ok();
+                self.look(guest);
+            }
+        }
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for guest in fresh.drain(..) {
+            self.look(guest);
+        }
+        self.fresh = fresh;
+        self.joins.flush();
+        while let Some(oldest) = self.silent.first_entry().filter(|oldest| oldest.get().deadline <= now) {
+            self.door.counts.refused.count(Why::Timeout);
+            answer(oldest.remove().stream, &too_late());
+        }
+    }
+
+    fn accept_batch(&mut self, now: Instant) -> Waiting {
         for _ in 0..BATCH {
             match self.listener.accept() {
                 Ok((stream, peer)) => {
                     self.spare.accepted();
-                    self.welcome(stream, peer);
+                    self.welcome(stream, peer, now);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Waiting::None,
                 Err(error) if is_out_of_files(&error) => {
                     self.door.counts.refused.count(Why::OutOfFiles);
                     if self.spare.first_in_a_row() {
                         tracing::warn!(%error, "no file left for a connection: raise the open files limit (ulimit -n)");
                     }
-                    return Some(self.spare.shed(&self.listener));
+                    return Waiting::Until(now + self.spare.shed(&self.listener));
                 }
                 // The connection was gone before it was accepted (accept(2), "Error handling"), or a firewall forbids
                 // it: that may last, hence the pause.
                 Err(error) => {
                     tracing::debug!(%error, "accept");
-                    return Some(ACCEPT_ERROR_PAUSE);
+                    return Waiting::Until(now + ACCEPT_ERROR_PAUSE);
                 }
             }
         }
-        Some(Duration::ZERO)
+        Waiting::Maybe
     }
 
-    fn welcome(&mut self, mut stream: TcpStream, peer: SocketAddr) {
+    fn welcome(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
         count(&self.door.counts.accepted);
         match self.door.engine.admit(Some(peer.ip())) {
-            Ok(permit) => self.look(stream, permit, Look::First),
+            Ok(permit) => {
+                self.fresh.push(Guest { stream, permit, deadline: now + self.door.config.handshake.timeout });
+            }
             Err(error) => {
                 self.door.counts.refused.count(why_of(&error));
-                // No task for whoever is one too many: what the empty send buffer takes at once is the answer.
-                let answer = Refusal::new(status_of(&error), error.to_string()).to_bytes();
-                stream.write_all(&answer).ok();
+                // No task for whoever is one too many.
+                answer(stream, &Refusal::new(status_of(&error), error.to_string()));
             }
         }
     }
 
     /// Takes what the client has sent: a whole handshake goes to a shard, anything else to a task.
-    fn look(&mut self, mut stream: TcpStream, permit: Permit, look: Look) {
+    fn look(&mut self, mut guest: Guest) {
         let mut buffer = [0; LOOK_BYTES];
-        let read = match stream.read(&mut buffer) {
+        let read = match guest.stream.read(&mut buffer) {
             // It came and went.
             Ok(0) => return,
             Ok(len) => &buffer[..len],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && look == Look::First => {
-                self.silent.push((stream, permit));
-                return;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => &[],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait_for(guest),
             Err(_) => return,
         };
-        let head =
-            if read.is_empty() || self.door.is_draining() { Head::Partial } else { self.door.judge(read, self.reach) };
-        let stream = std::net::TcpStream::from(stream);
-        let Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }) = head else {
-            let request = first_request(stream, read.to_vec(), permit, self.reach, self.door.clone());
-            self.runtime.spawn(request);
-            return;
-        };
-        let adoption = Adoption { stream, unread: read[len_bytes..].to_vec(), greeting: answer, deflate, purpose };
-        self.join(adoption, permit);
+        match self.door.judge(read, self.reach) {
+            Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }) => {
+                let stream = std::net::TcpStream::from(guest.stream);
+                let unread = read[len_bytes..].to_vec();
+                self.join(Adoption { stream, unread, greeting: answer, deflate, purpose }, guest.permit);
+            }
+            _ => self.to_task(guest, read.to_vec()),
+        }
+    }
+
+    /// Waits until the client sends something.
+    fn wait_for(&mut self, mut guest: Guest) {
+        let token = self.next_token;
+        if self.poll.registry().register(&mut guest.stream, Token(token), Interest::READABLE).is_err() {
+            // No memory, or too many watches: the runtime may still have some.
+            return self.to_task(guest, Vec::new());
+        }
+        self.next_token = token.checked_add(1).unwrap_or(SOCKETS);
+        self.silent.insert(token, guest);
+    }
+
+    /// `read` is what the client has sent.
+    fn to_task(&self, guest: Guest, read: Vec<u8>) {
+        let Guest { stream, permit, deadline } = guest;
+        let request = first_request(stream.into(), read, permit, deadline, self.reach, self.door.clone());
+        self.runtime.spawn(request);
     }
 
     fn join(&mut self, adoption: Adoption, permit: Permit) {
@@ -185,6 +266,11 @@ impl Gate {
             }
         }
     }
+}
+
+/// What the empty send buffer takes at once is the answer.
+fn answer(mut stream: TcpStream, refusal: &Refusal) {
+    stream.write_all(&refusal.to_bytes()).ok();
 }
 
 fn why_of(error: &AdmissionError) -> Why {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shardcast::engine::{Adoption, Engine, JoinError, Permit};
 use tokio::io::AsyncWriteExt as _;
@@ -102,22 +102,26 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Reads the head of the first request and passes the socket on.
+/// What a client is told whose request was not there in time.
+pub(crate) fn too_late() -> Refusal {
+    Refusal::new(408, "no request in time, see handshake.timeout")
+}
+
+/// Reads the head of the first request, which has to be there by `deadline`, and passes the socket on.
 pub(crate) async fn first_request(
     stream: std::net::TcpStream,
     read: Vec<u8>,
     permit: Permit,
+    deadline: Instant,
     reach: Reach,
     door: Door,
 ) {
     // An error: the runtime is ending.
     let Ok(mut stream) = TcpStream::from_std(stream) else { return };
-    let timeout = door.config.handshake.timeout;
-    let Ok(read) = tokio::time::timeout(timeout, read_head(&stream, read, &door, reach)).await else {
+    let Ok(read) = tokio::time::timeout_at(deadline.into(), read_head(&stream, read, &door, reach)).await else {
         door.counts.refused.count(Why::Timeout);
         // It has had its time: none is left to wait until it has read the answer.
-        let answer = Refusal::new(408, "no request in time, see handshake.timeout").to_bytes();
-        stream.try_write(&answer).ok();
+        stream.try_write(&too_late().to_bytes()).ok();
         return;
     };
     // An error or an early end: there is nobody to answer.

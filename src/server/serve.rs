@@ -48,6 +48,7 @@ fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         config.files_reserved + shards * FILES_PER_SHARD + config.listen.len() * FILES_PER_LISTENER + FILES_OF_PROCESS;
     let limits = &mut config.engine.limits;
     limits.connections_max = limits.connections_max.min(machine.connections_max(reserved));
+    machine.make_room_for_files(limits.connections_max.saturating_add(reserved));
     let shards_to_avoid = if config.engine.pinning == Pinning::Cores { shards } else { 0 };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads((machine.cores / 4).max(1))
