@@ -1,9 +1,9 @@
-//! Where connections come in: a thread per listener accepts, reads what the client sends first, and hands the socket to a
-//! shard if that is a whole handshake.
+//! Where connections come in: a thread per listener accepts, reads what the client sends first, and hands the socket to
+//! a shard if that is a whole handshake.
 //!
 //! Sockets are accepted in batches and looked at afterwards: in a storm, most requests are there by then. Whoever has
-//! sent nothing yet waits in this thread's own poller, up to `handshake.timeout`. So a handshake costs an accept, a read
-//! or two and the join, and never belongs to the runtime; whatever is not a whole handshake becomes a task of it
+//! sent nothing yet waits in this thread's own poller, up to `handshake.timeout`. So a handshake costs an accept, a
+//! read or two and the join, and never belongs to the runtime; whatever is not a whole handshake becomes a task of it
 //! ([`first_request`]). Shards are woken once per batch. The options of the sockets are set on the listener.
 
 use std::collections::BTreeMap;

@@ -10,8 +10,8 @@ pub(crate) const BACKLOG: i32 = 4_096;
 /// Fewer open files than this are few for a server of rooms.
 const FILES_WANTED: u64 = 100_000;
 
-/// The kernel gets memory for so many files before they are there, 8 MiB. Also the most that a process may have if nobody
-/// has raised `fs.nr_open`.
+/// The kernel gets memory for so many files before they are there, 8 MiB. Also the most that a process may have if
+/// nobody has raised `fs.nr_open`.
 const FILES_PREPARED_MAX: u64 = 1 << 20;
 
 /// What was found.
@@ -46,10 +46,10 @@ impl Machine {
         usize::try_from(self.files).unwrap_or(usize::MAX).saturating_sub(reserved).max(1)
     }
 
-    /// Lets the kernel's table of the process's files have room for `files`, 8 bytes each, before there are threads. The
-    /// table would grow with the connections otherwise, by doubling, and where threads share it each time makes the
-    /// accept wait for an RCU grace period (`expand_fdtable` in the kernel's `fs/file.c`): 8–24 ms in which nobody comes
-    /// in, seen seven times while 10,000 connect.
+    /// Lets the kernel's table of the process's files have room for `files`, 8 bytes each, before there are threads.
+    /// The table would grow with the connections otherwise, by doubling, and where threads share it each time makes
+    /// the accept wait for an RCU grace period (`expand_fdtable` in the kernel's `fs/file.c`): 8–24 ms in which nobody
+    /// comes in, seen seven times while 10,000 connect.
     pub(crate) fn make_room_for_files(&self, files: usize) {
         let last = u64::try_from(files).unwrap_or(u64::MAX).min(self.files).min(FILES_PREPARED_MAX).saturating_sub(1);
         let Ok(last) = i32::try_from(last) else { return };
