@@ -365,11 +365,12 @@ fn cut_out(
     push::publication_prefix(&mut prefix, room.room.name.as_str());
     let from = subscription.cursor;
     for (start, entry) in room.window.frames_from(from) {
-        let bytes = room.window.between(start, entry.end);
-        if bytes == room.feed.encoding.nothing() {
+        if !entry.is_kept() {
+            // As if it had come to a shard that was not there: what passes is for those who were.
             subscription.cursor = entry.end;
             continue;
         }
+        let bytes = room.window.between(start, entry.end);
         let text = match transport {
             Transport::WebSocket if frame::coding(bytes) == Coding::Deflated => {
                 let (kind, payload) = frame::parts(bytes);
