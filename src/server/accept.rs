@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use shardcast::engine::{AdmissionError, Adoption, Joins, NotJoined, Permit};
 use tokio::runtime::Handle;
 
-use super::front_door::{Door, Reach, count, first_request, join, refusal_of};
+use super::front_door::{Door, Reach, Stage, count, first_request, join, refusal_of};
 use super::handshake::{Accepted, Head, Refusal};
 use super::refused::Why;
 use super::spare_file::SpareFile;
@@ -69,10 +69,10 @@ impl Gate {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let kept_waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let waker = Arc::clone(&kept_waker);
-        let mut draining = door.draining.clone();
+        let mut stage = door.stage.clone();
         tokio::spawn(async move {
-            // An error: nobody is left who could begin a drain, so the server has ended.
-            draining.wait_for(|draining| *draining).await.ok();
+            // An error: nobody is left who could end the server, so it has ended.
+            stage.wait_for(|stage| *stage == Stage::Closed).await.ok();
             waker.wake().ok();
         });
         let joins = door.engine.joins();
@@ -80,7 +80,7 @@ impl Gate {
         Ok(Self { listener, reach, poll, _waker: kept_waker, door, joins, runtime, spare, silent: Vec::new() })
     }
 
-    /// Accepts until the server begins to end. Never spins, never dies: see [`SpareFile`].
+    /// Accepts until nobody is to be heard any more. Never spins, never dies: see [`SpareFile`].
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(4);
         let mut pause = None;
@@ -91,7 +91,7 @@ impl Gate {
                 tracing::error!(%error, "the poller of a listener failed");
                 return;
             }
-            if self.door.is_draining() {
+            if self.door.stage() == Stage::Closed {
                 return;
             }
             pause = self.accept_batch();

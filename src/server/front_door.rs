@@ -57,21 +57,35 @@ pub(crate) struct Door {
     pub(crate) node: Arc<Node>,
     pub(crate) idempotency: Arc<Idempotency>,
     pub(crate) polls: Polls,
-    /// True once the server has begun to end.
-    pub(crate) draining: watch::Receiver<bool>,
+    /// How far the server is on its way to its end.
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+/// How far the server is on its way to its end. It only goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Serving,
+    /// It drains, and accepts nobody but those who have something to say for a session that is still there.
+    Hearing,
+    /// It drains, and does not accept any more.
+    Closed,
 }
 
 impl Door {
-    pub(crate) fn new(engine: Engine, config: Arc<Config>, draining: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(engine: Engine, config: Arc<Config>, stage: watch::Receiver<Stage>) -> Self {
         let api = config.api;
         let idempotency = Idempotency::new(api.idempotency_time_max, api.idempotency_keys_max);
         let (counts, node, polls) = (Arc::default(), Arc::new(Node::start()), Polls::new());
-        Self { engine, config, counts, node, idempotency, polls, draining }
+        Self { engine, config, counts, node, idempotency, polls, stage }
     }
 
     /// Whether the server has begun to end. The guard of the channel must not live across an await.
     pub(crate) fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        self.stage() != Stage::Serving
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        *self.stage.borrow()
     }
 
     /// What has arrived of a request's head.
