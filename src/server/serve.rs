@@ -25,6 +25,9 @@ const EXIT_ABORTED: u8 = 3;
 /// How long the answers to long polls may take when everything else has ended.
 const POLLS_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// How long publications that were let in may take before a drain begins.
+const PUBLISHES_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// How long the shards may take to say who is still there.
 const SHARDS_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -77,7 +80,7 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
     let (tell_stage, stage) = watch::channel(Stage::Serving);
     let config = Arc::new(config);
     let door = Door::new(engine.clone(), Arc::clone(&config), stage);
-    let polls = door.polls.clone();
+    let (polls, publishing) = (door.polls.clone(), door.publishing.clone());
     announce(&listeners, &engine, &machine, &config)?;
     for (listener, address) in listeners {
         let gate = Gate::new(listener, door.clone()).with_context(|| format!("cannot accept on {address}"))?;
@@ -95,7 +98,11 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
     let spread = duration_text(config.drain);
     tracing::info!(close_code = code.close, spread, "draining; a second signal ends at once");
     let drained = tokio::select! {
-        drained = engine.shutdown(Drain { spread: config.drain, code: code.close }) => drained,
+        drained = async {
+            // Too slow: it is not answered yet, and may be accepted when some have gone.
+            tokio::time::timeout(PUBLISHES_TIME_MAX, publishing.ended()).await.ok();
+            engine.shutdown(Drain { spread: config.drain, code: code.close }).await
+        } => drained,
         code = signals.next() => {
             tracing::warn!("ended at once by a second signal");
             return Ok(ExitCode::from(code.exit));
