@@ -366,8 +366,8 @@ fn a_restart_loses_the_history_and_says_so() {
     assert_eq!(subscriber.line(), "after");
 }
 
-/// Publishes numbers from `first` on, in the middle of which the server gets a signal, until it takes no more. Returns the
-/// last that it took.
+/// Publishes numbers from `first` on, in the middle of which the server gets a signal, until it takes no more. Returns
+/// the last that it took.
 fn publish_until_the_end(server: &mut Server, first: u64, signal: Signal) -> u64 {
     let mut http = server.http();
     for number in first.. {
@@ -383,8 +383,8 @@ fn publish_until_the_end(server: &mut Server, first: u64, signal: Signal) -> u64
     unreachable!("the server ends")
 }
 
-/// A follower comes back by itself, whichever way the server ended. A drain takes nothing from it that was accepted; what
-/// a kill took, or may have taken, it is told.
+/// A follower comes back by itself, whichever way the server ended. A drain takes nothing from it that was accepted;
+/// what a kill took, or may have taken, it is told.
 #[test]
 fn a_follower_outlives_servers() {
     let settings = ["--set", "room.history_count_max=100", "--drain", "1s"];
