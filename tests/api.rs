@@ -11,7 +11,8 @@ use support::{Answer, Client, Event, Joining, Server, at_once};
 
 const KEY: &str = "0123456789abcdef-key";
 
-/// Rooms called `h-…` keep a history, and so do those called `latest-…`, whose members get only ever the newest.
+/// Rooms called `h-…` keep a history, and so do those called `latest-…`, whose members get only ever the newest, and
+/// `cache-…`, where only the newest is recovered.
 fn server() -> Server {
     start(&[])
 }
@@ -23,7 +24,8 @@ fn start(arguments: &[&str]) -> Server {
         let class = |pattern: &str, more: &str| {
             format!("[[rooms]]\npattern = \"{pattern}\"\nhistory_count_max = 100\n{more}\n")
         };
-        let settings = class("h-*", "") + &class("latest-*", "lag = \"latest\"");
+        let settings =
+            class("h-*", "") + &class("latest-*", "lag = \"latest\"") + &class("cache-*", "recovery = \"cache\"");
         std::fs::write(&file, settings).expect("the directory for temporary files can be written to");
         file
     });
@@ -269,6 +271,39 @@ fn what_skips_history_is_not_the_newest_of_those_who_come_later() {
         other => panic!("{other:?}"),
     });
     assert_eq!(got.flatten().next().as_deref(), Some("5"), "who is there gets it");
+}
+
+/// Of prices, whoever comes back gets the newest that was kept, once.
+#[test]
+fn what_skips_history_is_no_price() {
+    let server = server();
+    let publish = |data: u64, skips: bool| {
+        result(&server, "publish", &json!({"channel": "cache-p", "data": data, "skip_history": skips}));
+    };
+    let recovered = |since: u64, epoch: &str| {
+        let (mut client, _) = session(&server, "ann");
+        let subscribe = json!({"channel": "cache-p", "recover": true, "epoch": epoch, "offset": since});
+        client.text(&json!({"id": 2, "subscribe": subscribe}).to_string());
+        let subscribed = next(&mut client)["subscribe"].clone();
+        assert_eq!(subscribed["recovered"], true, "{subscribed}");
+        let datas = subscribed["publications"].as_array().into_iter().flatten().map(|it| it["data"].clone());
+        datas.collect::<Vec<_>>()
+    };
+    for (data, skips) in [(1, false), (2, false), (3, true)] {
+        publish(data, skips);
+    }
+    let history = result(&server, "history", &json!({"channel": "cache-p"}));
+    let epoch = history["epoch"].as_str().expect("an epoch");
+    let there = Joining::new(server.address(), "/ws/cache-p").join();
+    for epoch in [epoch, ""] {
+        assert_eq!([recovered(0, epoch), recovered(1, epoch)], [[2], [2]]);
+        assert_eq!([recovered(2, epoch), recovered(3, epoch)], [[0; 0]; 2], "it has that");
+    }
+    publish(4, true);
+    assert_eq!([recovered(1, epoch), recovered(2, epoch)], [vec![2], vec![]]);
+    publish(5, false);
+    assert_eq!([recovered(2, epoch), recovered(5, epoch)], [vec![5], vec![]]);
+    drop(there);
 }
 
 /// Whoever asks for the newest gets the newest that was kept, whatever passed since: from a shard that was there when
