@@ -336,8 +336,8 @@ fn start(had: Option<&StreamPosition<'_>>) -> Start {
     }
 }
 
-/// The same, as the room's settings want it: of a room with `recovery = "cache"` only the newest publication that is kept
-/// counts, for whoever has not seen it.
+/// The same, as the room's settings want it: of a room with `recovery = "cache"` only the newest publication that is
+/// kept counts, for whoever has not seen it.
 fn start_in(room: &LocalRoom, subscription: &Subscription) -> Start {
     if room.settings.recovery != RecoveryMode::Cache || !room.settings.has_history() {
         return subscription.start;
