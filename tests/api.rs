@@ -11,7 +11,8 @@ use support::{Answer, Client, Event, Joining, Server, at_once};
 
 const KEY: &str = "0123456789abcdef-key";
 
-/// Rooms called `h-…` keep a history.
+/// Rooms called `h-…` keep a history, and so do those called `latest-…`, whose members get only ever the newest, and
+/// `cache-…`, where only the newest is recovered.
 fn server() -> Server {
     start(&[])
 }
@@ -20,7 +21,11 @@ fn start(arguments: &[&str]) -> Server {
     // Written once: another test's server may be reading it.
     static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
         let file = std::env::temp_dir().join(format!("shardcast-api-{}.toml", std::process::id()));
-        let settings = "[[rooms]]\npattern = \"h-*\"\nhistory_count_max = 100\n";
+        let class = |pattern: &str, more: &str| {
+            format!("[[rooms]]\npattern = \"{pattern}\"\nhistory_count_max = 100\n{more}\n")
+        };
+        let settings =
+            class("h-*", "") + &class("latest-*", "lag = \"latest\"") + &class("cache-*", "recovery = \"cache\"");
         std::fs::write(&file, settings).expect("the directory for temporary files can be written to");
         file
     });
@@ -248,6 +253,97 @@ fn what_skips_history_is_for_those_who_are_there() {
     assert_eq!(publish(5, true), 5);
     assert_eq!(member.text_of(), "5");
     assert_eq!(next(&mut late)["push"]["pub"]["offset"], 5);
+}
+
+/// Whoever gets only the newest gets the newest that there is for it, not what stands in the place of one that passed.
+#[test]
+fn what_skips_history_is_not_the_newest_of_those_who_come_later() {
+    let server = server();
+    for (data, skips) in [(1, false), (2, false), (3, true), (4, true)] {
+        result(&server, "publish", &json!({"channel": "latest-p", "data": data, "skip_history": skips}));
+    }
+    let mut member = Joining::new(server.address(), "/ws/latest-p?last=9").join();
+    assert_eq!(member.text_of(), "2");
+    result(&server, "publish", &json!({"channel": "latest-p", "data": 5, "skip_history": true}));
+    let got = std::iter::from_fn(|| match member.next() {
+        Event::Pong(_) => Some(None),
+        Event::Text(text) => Some(Some(text)),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(got.flatten().next().as_deref(), Some("5"), "who is there gets it");
+}
+
+/// Of prices, whoever comes back gets the newest that was kept, once.
+#[test]
+fn what_skips_history_is_no_price() {
+    let server = server();
+    let publish = |data: u64, skips: bool| {
+        result(&server, "publish", &json!({"channel": "cache-p", "data": data, "skip_history": skips}));
+    };
+    let recovered = |since: u64, epoch: &str| {
+        let (mut client, _) = session(&server, "ann");
+        let subscribe = json!({"channel": "cache-p", "recover": true, "epoch": epoch, "offset": since});
+        client.text(&json!({"id": 2, "subscribe": subscribe}).to_string());
+        let subscribed = next(&mut client)["subscribe"].clone();
+        assert_eq!(subscribed["recovered"], true, "{subscribed}");
+        let datas = subscribed["publications"].as_array().into_iter().flatten().map(|it| it["data"].clone());
+        datas.collect::<Vec<_>>()
+    };
+    for (data, skips) in [(1, false), (2, false), (3, true)] {
+        publish(data, skips);
+    }
+    let history = result(&server, "history", &json!({"channel": "cache-p"}));
+    let epoch = history["epoch"].as_str().expect("an epoch");
+    let there = Joining::new(server.address(), "/ws/cache-p").join();
+    for epoch in [epoch, ""] {
+        assert_eq!([recovered(0, epoch), recovered(1, epoch)], [[2], [2]]);
+        assert_eq!([recovered(2, epoch), recovered(3, epoch)], [[0; 0]; 2], "it has that");
+    }
+    publish(4, true);
+    assert_eq!([recovered(1, epoch), recovered(2, epoch)], [vec![2], vec![]]);
+    publish(5, false);
+    assert_eq!([recovered(2, epoch), recovered(5, epoch)], [vec![5], vec![]]);
+    drop(there);
+}
+
+/// Whoever asks for the newest gets the newest that was kept, whatever passed since: from a shard that was there when
+/// it did as from one that comes now.
+#[test]
+fn what_skips_history_takes_no_place_among_the_newest() {
+    let server = start(&["--set", "shards=1"]);
+    let publish = |room: &str, data: u64, skips: bool| {
+        result(&server, "publish", &json!({"channel": room, "data": data, "skip_history": skips}));
+    };
+    let mut there = Joining::new(server.address(), "/ws/h-c").join();
+    for room in ["h-c", "h-p"] {
+        for (data, skips) in [(1, false), (2, false), (3, true), (4, false), (5, true), (6, true)] {
+            publish(room, data, skips);
+        }
+    }
+    assert_eq!(there.texts(6), ["1", "2", "3", "4", "5", "6"]);
+    // The last of a room's window, as it stands on a shard that was there, and on one that was not.
+    let (all, kept) = (["1", "2", "3", "4", "5", "6"].as_slice(), ["1", "2", "4"].as_slice());
+    for (room, last, expected) in [
+        ("h-c", 2, &all[1..]),
+        ("h-c", 1, &all[3..]),
+        ("h-c", 3, all),
+        ("h-p", 0, &[]),
+        ("h-p", 1, &kept[2..]),
+        ("h-p", 2, &kept[1..]),
+        ("h-p", 3, kept),
+        ("h-p", 9, kept),
+    ] {
+        let mut member = Joining::new(server.address(), &format!("/ws/{room}?last={last}")).join();
+        let mut got = Vec::new();
+        while got.len() < expected.len() {
+            match member.next() {
+                Event::Text(text) => got.push(text),
+                Event::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(got, expected, "{room} {last}");
+    }
 }
 
 #[test]

@@ -69,6 +69,34 @@ impl Session {
     }
 }
 
+/// Until its stream ends, a session is heard during a drain as ever, on connections of its client's own; nobody else
+/// is.
+#[test]
+fn a_session_is_heard_during_a_drain() {
+    let arguments = ["--drain", "10m", "--shards", "1", "--set", "room.history_count_max=5"];
+    for path in ["/connection/sse", "/connection/http_stream"] {
+        let mut server = Server::start(&arguments);
+        // One is told to go in 10 ms: the session, which comes last, in 15 s.
+        let members: Vec<_> = (0..1_500).map(|_| server.join("crowd")).collect();
+        let mut session = Session::connect(&server, path);
+        server.signal(Signal::TERM);
+        eventually("the drain", || (server.request("GET", "/health/ready", &[], b"").status == 503).then_some(()));
+        for id in 2..6 {
+            assert_eq!(session.says(&server, &format!(r#"{{"id":{id},"subscribe":{{"channel":"room-{id}"}}}}"#)), 204);
+            let reply = session.object();
+            assert!(reply["id"] == id && reply["subscribe"].is_object(), "{reply}");
+        }
+        assert_eq!(server.publish("crowd", "too late").status, 503);
+        let refused = server.request("POST", "/connection/http_stream", &[], br#"{"connect":{},"id":1}"#);
+        assert_eq!(refused.status, 503, "{refused:?}");
+        drop(members);
+        let end = session.object();
+        assert_eq!(end["push"]["disconnect"]["code"], 3001, "{end}");
+        drop(session);
+        assert_eq!(server.exit_code(), Some(0), "{}", server.process().errors());
+    }
+}
+
 #[test]
 fn a_room_as_events() {
     let server = Server::start(&[]);

@@ -365,3 +365,67 @@ fn a_restart_loses_the_history_and_says_so() {
     server.publish("news", "after");
     assert_eq!(subscriber.line(), "after");
 }
+
+/// Publishes numbers from `first` on, in the middle of which the server gets a signal, until it takes no more. Returns
+/// the last that it took.
+fn publish_until_the_end(server: &mut Server, first: u64, signal: Signal) -> u64 {
+    let mut http = server.http();
+    for number in first.. {
+        let body = format!("message {number}");
+        let answer = http.try_request("POST", "/rooms/news", &[("Content-Type", "text/plain")], body.as_bytes());
+        if !answer.is_ok_and(|answer| answer.status == 200) {
+            return number - 1;
+        }
+        if number == first + 300 {
+            server.signal(signal);
+        }
+    }
+    unreachable!("the server ends")
+}
+
+/// A follower comes back by itself, whichever way the server ended. A drain takes nothing from it that was accepted;
+/// what a kill took, or may have taken, it is told.
+#[test]
+fn a_follower_outlives_servers() {
+    let settings = ["--set", "room.history_count_max=100", "--drain", "1s"];
+    let mut server = Server::listening("127.0.0.6:0", &settings);
+    let address = server.address().to_string();
+    let subscriber =
+        Process::start(&["subscribe", "news", "--server", &format!("ws://{address}"), "--follow", "--positions"]);
+    server.until("a member", |metrics| metrics.get("connections_opened_total") == 1);
+    let mut number = 0;
+    for (round, (signal, code)) in [(Signal::TERM, Some(0)), (Signal::KILL, None)].into_iter().enumerate() {
+        let first = number + 1;
+        let last = publish_until_the_end(&mut server, first, signal);
+        assert_eq!(server.exit_code(), code, "{}", server.process().errors());
+        drop(server);
+        server = Server::listening(&address, &settings);
+        let lost = || {
+            let told = subscriber.errors().lines().filter(|line| line.contains("lost: ")).count();
+            (told == round + 1).then_some(())
+        };
+        support::eventually("word of the loss", lost);
+        // What the next server has comes behind all of the last one's.
+        number = last + 10;
+        server.publish("news", &format!("message {number}"));
+        let (mut before, mut epoch) = (first - 1, None);
+        loop {
+            let line = subscriber.line();
+            let (position, message) = line.split_once('\t').expect("a position");
+            let (of, offset) = position.split_once(':').expect("an epoch and an offset");
+            let got: u64 = message.strip_prefix("message ").and_then(|text| text.parse().ok()).expect("a number");
+            if got == number {
+                assert!(epoch.as_deref() != Some(of) && offset == "1", "{line}: another epoch");
+                break;
+            }
+            assert_eq!(got, before + 1, "none twice, none left out");
+            assert!(epoch.get_or_insert_with(|| of.to_owned()) == of, "{line}");
+            before = got;
+        }
+        // The answer to one more may have been lost, not the publication.
+        let all = before == last || before == last + 1;
+        assert!(all || signal == Signal::KILL, "{before} of {last} that were accepted");
+        let told = format!("lost: what was published after {}:", epoch.expect("some came"));
+        assert!(subscriber.errors().contains(&told), "{}", subscriber.errors());
+    }
+}

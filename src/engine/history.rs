@@ -160,6 +160,16 @@ impl Log {
         }
     }
 
+    /// Offset in front of the `count` newest publications that are kept, of a room that stands at `now`. O(count), and
+    /// what has passed between them.
+    pub(crate) fn before_newest(&self, count: usize, now: u64) -> u64 {
+        let Some(before) = count.checked_sub(1) else { return now };
+        let kept =
+            |(record, _, keeping): &(Record, Nanos, Keeping)| (*keeping == Keeping::Kept).then_some(record.offset);
+        let nth = self.records.iter().rev().filter_map(kept).nth(before);
+        nth.or_else(|| self.first_offset()).map_or(now, |first| first - 1)
+    }
+
     /// Reads a part, for a room that stands at `now`.
     pub(crate) fn read(&self, query: &HistoryQuery, now: Position) -> History {
         let Position { epoch, offset } = now;
@@ -279,6 +289,8 @@ mod tests {
         assert_eq!(read(None, 1, Order::Backward), (true, vec![9]));
         assert_eq!(read(Some(4), 1, Order::Forward), (true, vec![6]));
         assert_eq!(read(Some(9), 9, Order::Backward), (true, vec![6]));
+        assert_eq!([0, 1, 2, 3].map(|count| log.before_newest(count, 9)), [9, 8, 5, 3]);
+        assert_eq!([0, 1].map(|count| Log::default().before_newest(count, 9)), [9, 9]);
         for _ in 0..6 {
             log.forget_oldest();
         }

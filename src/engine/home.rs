@@ -391,7 +391,11 @@ impl HomeRoom {
     fn number(&mut self, message: &Message<'_>, texts: &mut Texts, compressor: &mut Compressor) -> Published {
         self.offset += 1;
         self.unsent += 1;
-        let Message { kind, payload, publisher, published, tags, info, .. } = *message;
+        let Message { kind, payload, mut publisher, published, tags, info, keeping } = *message;
+        if keeping == Keeping::Passing {
+            debug_assert_eq!(publisher, Publisher::OUTSIDE, "what members publish is kept");
+            publisher = Publisher::OUTSIDE_PASSING;
+        }
         self.follow(message, texts);
         for HomeFeed { feed, frames, entries, .. } in &mut self.feeds {
             if feed.content != Content::Publications {
@@ -444,8 +448,11 @@ impl HomeRoom {
                 // Offsets are dense: something has to stand there.
                 Keeping::Passing => frames.extend_from_slice(feed.encoding.nothing()),
             }
-            let (published, publisher) = (*published, Publisher::OUTSIDE);
-            entries.push(Entry { end: frames.len() as u64, published, publisher });
+            let publisher = match keeping {
+                Keeping::Kept => Publisher::OUTSIDE,
+                Keeping::Passing => Publisher::NOTHING,
+            };
+            entries.push(Entry { end: frames.len() as u64, published: *published, publisher });
         }
         let kept_from = self.kept_from();
         let (room_id, frames, entries) = (self.room.id, Bytes::from(frames), entries.into());

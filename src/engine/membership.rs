@@ -159,6 +159,7 @@ impl<S: Socket> Shard<S> {
         flags.set(Flags::SESSION);
         if transport != Transport::WebSocket {
             flags.set(Flags::STREAM);
+            self.posting_sessions += 1;
         }
         if deflate.is_some() {
             flags.set(Flags::DEFLATE);
@@ -381,6 +382,8 @@ impl<S: Socket> Shard<S> {
             }
         }
         let Some(connection) = self.connections.remove(number) else { return };
+        self.posting_sessions -=
+            usize::from(connection.flags.has(Flags::SESSION) && connection.flags.has(Flags::STREAM));
         if self.connections.len() == 0 {
             self.wheel.clear();
         }

@@ -201,6 +201,8 @@ pub struct Snapshot {
     pub connections: usize,
     /// Subscriptions of sessions, on their way in included. (A connection without a session is one member.)
     pub subscriptions: usize,
+    /// Sessions whose clients say what they have to say by requests of their own.
+    pub posting_sessions: usize,
     /// Rooms it has members of.
     pub rooms: usize,
     /// Rooms whose home it is.

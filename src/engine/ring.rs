@@ -217,8 +217,9 @@ impl LocalRoom {
                 if is_there { (offset, Began::Recovered) } else { (newest, Began::Lost) }
             }
             Start::Last(count) => {
-                let oldest = self.kept_from.min(self.next_offset);
-                (newest.saturating_sub(u64::from(count)).max(oldest - 1), Began::Recovered)
+                let most = self.next_offset - self.kept_from.min(self.next_offset);
+                let (count, most) = (count as usize, usize::try_from(most).unwrap_or(usize::MAX));
+                (newest - self.window.frames_down_to_kept(count, most) as u64, Began::Recovered)
             }
         };
         #[cfg(test)]

@@ -94,6 +94,8 @@ pub(crate) struct Shard<S: Socket> {
     pub(crate) read_buffer: Vec<u8>,
     /// Of clients' compressed messages; `None` until the first comes.
     pub(crate) inflater: Option<Box<Inflater>>,
+    /// Sessions over HTTP, whose clients say what they have to say by requests of their own.
+    pub(crate) posting_sessions: usize,
     /// Bytes of unfinished messages that this shard may still hold.
     pub(crate) unfinished_left: usize,
     /// What everybody has been offered since the turn began.
@@ -171,6 +173,7 @@ impl<S: Socket> Shard<S> {
             now: Nanos(0),
             unix,
             next_serial: 0,
+            posting_sessions: 0,
             next_stay: 0,
             draining: None,
             #[cfg(test)]
@@ -397,6 +400,7 @@ impl<S: Socket> Shard<S> {
             latencies: self.latencies.clone(),
             connections: self.connections.len(),
             subscriptions: self.subscriptions.len(),
+            posting_sessions: self.posting_sessions,
             rooms: self.rooms.len(),
             homes: self.homes.len(),
             blocked_members,

@@ -19,16 +19,33 @@ pub(crate) struct Entry {
     pub(crate) publisher: Publisher,
 }
 
-/// Who published: a connection (its shard and its serial number there), or nobody who is a member.
+/// Who published: a connection (its shard and its serial number there), or nobody who is a member. Only the latter
+/// publish what is not kept, so this says that as well: an entry is 24 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Publisher(u64);
 
 impl Publisher {
     /// The HTTP API, a broker, or the engine's user.
     pub(crate) const OUTSIDE: Self = Self(u64::MAX);
+    /// The same, of a publication that is not kept.
+    pub(crate) const OUTSIDE_PASSING: Self = Self(u64::MAX - 1);
+    /// Nobody any more: what stands in the place of such a one in the window of a shard that came later.
+    pub(crate) const NOTHING: Self = Self(u64::MAX - 2);
 
     pub(crate) const fn connection(shard: usize, serial: u32) -> Self {
         Self((shard as u64) << 32 | serial as u64)
+    }
+}
+
+impl Entry {
+    /// Whether it stands in the place of a publication, and says nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.publisher == Publisher::NOTHING
+    }
+
+    /// Whether the room keeps it for those who come back.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.is_nothing() && self.publisher != Publisher::OUTSIDE_PASSING
     }
 }
 
@@ -40,6 +57,8 @@ pub(crate) struct Window {
     base: u64,
     /// Position of the oldest frame that is kept.
     tail: u64,
+    /// Start of the newest frame that says something. It may have been forgotten.
+    newest: u64,
     entries: VecDeque<Entry>,
 }
 
@@ -80,6 +99,9 @@ impl Window {
         );
         self.compact(frames.len());
         let start = self.head();
+        if let Some(newest) = entries.iter().rposition(|entry| !entry.is_nothing()) {
+            self.newest = start + newest.checked_sub(1).map_or(0, |before| entries[before].end);
+        }
         self.bytes.extend_from_slice(frames);
         self.entries.extend(entries.iter().map(|entry| Entry { end: start + entry.end, ..*entry }));
     }
@@ -121,9 +143,22 @@ impl Window {
         (self.start_of(index) != cursor).then(|| self.entries[index].end)
     }
 
-    /// Start of the newest frame, or the head if there is none.
+    /// Start of the newest frame that says something; the tail if there is none (which is the head of an empty window).
     pub(crate) fn newest_start(&self) -> u64 {
-        self.entries.len().checked_sub(1).map_or_else(|| self.head(), |newest| self.start_of(newest))
+        self.newest.max(self.tail)
+    }
+
+    /// Whether the newest frame says something.
+    pub(crate) fn ends_with_something(&self) -> bool {
+        self.entries.back().is_some_and(|newest| !newest.is_nothing())
+    }
+
+    /// How many of the newest frames there are down to the `count`-th of a publication that is kept, at most `most`.
+    /// O(what it returns).
+    pub(crate) fn frames_down_to_kept(&self, count: usize, most: usize) -> usize {
+        let Some(before) = count.checked_sub(1) else { return 0 };
+        let mut newest = self.entries.iter().rev().take(most).enumerate().filter(|(_, entry)| entry.is_kept());
+        newest.nth(before).map_or(most, |(behind, _)| behind + 1)
     }
 
     /// How many frames start in `from..to`; both are frame boundaries.
@@ -148,7 +183,7 @@ impl Window {
         // Publications of several shards are in the order of their home, which is that of their times but for a turn.
         let too_old = self.entries.partition_point(|entry| entry.published < oldest);
         let drop = too_many.max(too_far).max(too_old);
-        if drop >= self.entries.len() { self.newest_start() } else { self.start_of(drop) }
+        self.start_of(drop.min(self.entries.len())).min(self.newest_start())
     }
 
     /// Forgets the frames in front of `position`, a frame boundary. O(frames forgotten).
@@ -236,6 +271,27 @@ mod tests {
         assert_eq!(window.limit(10, 1_000, Nanos(2)), 30);
         assert_eq!(window.limit(10, 1, Nanos(9)), 35, "the newest stays");
         assert_eq!(Window::default().limit(0, 0, Nanos(0)), 0);
+    }
+
+    #[test]
+    fn the_newest_is_one_that_says_something() {
+        let entry = |end, publisher| Entry { end, published: Nanos(0), publisher };
+        let (kept, passing, nothing) = (Publisher::OUTSIDE, Publisher::OUTSIDE_PASSING, Publisher::NOTHING);
+        let mut window = Window::default();
+        window.append(&[0; 4], &[entry(2, nothing), entry(4, nothing)]);
+        assert_eq!((window.newest_start(), window.ends_with_something()), (0, false), "nothing to jump to");
+        window.append(&[0; 10], &[entry(3, kept), entry(6, kept), entry(8, nothing), entry(10, nothing)]);
+        assert_eq!((window.newest_start(), window.ends_with_something()), (7, false));
+        assert_eq!(window.limit(1, 1, Nanos(9)), 7, "it stays");
+        assert_eq!([0, 1, 2, 3].map(|count| window.frames_down_to_kept(count, 6)), [0, 3, 4, 6]);
+        assert_eq!(window.frames_down_to_kept(2, 3), 3, "no more than is asked about");
+        window.release(10);
+        assert_eq!(window.newest_start(), 10, "it has been forgotten: nobody is in front of the tail");
+        window.append(&[0; 5], &[entry(5, passing)]);
+        assert_eq!((window.newest_start(), window.ends_with_something()), (14, true), "members get it");
+        assert_eq!(window.frames_down_to_kept(1, 3), 3, "and nobody who comes back");
+        window.release(19);
+        assert_eq!((window.newest_start(), window.ends_with_something()), (19, false), "an empty window");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use shardcast::engine::{AdmissionError, Adoption, Joins, NotJoined, Permit};
 use tokio::runtime::Handle;
 
-use super::front_door::{Door, Reach, count, first_request, join, refusal_of, too_late};
+use super::front_door::{Door, Reach, Stage, count, first_request, join, refusal_of, too_late};
 use super::handshake::{Accepted, Head, Refusal};
 use super::refused::Why;
 use super::spare_file::SpareFile;
@@ -89,10 +89,10 @@ impl Gate {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let kept_waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let waker = Arc::clone(&kept_waker);
-        let mut draining = door.draining.clone();
+        let mut stage = door.stage.clone();
         tokio::spawn(async move {
-            // An error: nobody is left who could begin a drain, so the server has ended.
-            draining.wait_for(|draining| *draining).await.ok();
+            // An error: nobody is left who could end the server, so it has ended.
+            stage.wait_for(|stage| *stage == Stage::Closed).await.ok();
             waker.wake().ok();
         });
         let joins = door.engine.joins();
@@ -112,7 +112,7 @@ impl Gate {
         })
     }
 
-    /// Accepts until the server begins to end. Never spins, never dies: see [`SpareFile`].
+    /// Accepts until nobody is to be heard any more. Never spins, never dies: see [`SpareFile`].
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -122,7 +122,7 @@ impl Gate {
                 tracing::error!(%error, "the poller of a listener failed");
                 return;
             }
-            if self.door.is_draining() {
+            if self.door.stage() == Stage::Closed {
                 for guest in std::mem::take(&mut self.silent).into_values() {
                     self.to_task(guest, Vec::new());
                 }
@@ -211,7 +211,8 @@ impl Gate {
         }
     }
 
-    /// Takes what the client has sent: a whole handshake goes to a shard, anything else to a task.
+    /// Takes what the client has sent: a whole handshake goes to a shard, anything else to a task, and during a drain
+    /// everything.
     fn look(&mut self, mut guest: Guest) {
         let mut buffer = [0; LOOK_BYTES];
         let read = match guest.stream.read(&mut buffer) {
@@ -222,6 +223,7 @@ impl Gate {
             Err(_) => return,
         };
         match self.door.judge(read, self.reach) {
+            _ if self.door.is_draining() => self.to_task(guest, read.to_vec()),
             Head::Accepted(Accepted { purpose, deflate, answer, len_bytes }) => {
                 let stream = std::net::TcpStream::from(guest.stream);
                 let unread = read[len_bytes..].to_vec();

@@ -17,7 +17,7 @@ use super::config::Config;
 use super::handshake::{Accepted, Head, HeadLimits, Refusal, Terms, judge};
 use super::http;
 use super::idempotency::Idempotency;
-use super::long_poll::Polls;
+use super::pending::{Pending, Requests};
 use super::refused::{Refused, Why};
 
 /// Bytes that a request's head usually needs.
@@ -56,22 +56,47 @@ pub(crate) struct Door {
     pub(crate) counts: Arc<DoorCounts>,
     pub(crate) node: Arc<Node>,
     pub(crate) idempotency: Arc<Idempotency>,
-    pub(crate) polls: Polls,
-    /// True once the server has begun to end.
-    pub(crate) draining: watch::Receiver<bool>,
+    /// Polls that wait for an answer, or have been given one by a server that ends.
+    pub(crate) polls: Requests,
+    /// Requests that publish, from when that is certain until they are answered.
+    pub(crate) publishing: Requests,
+    /// How far the server is on its way to its end.
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+/// How far the server is on its way to its end. It only goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Serving,
+    /// It drains, and accepts nobody but those who have something to say for a session that is still there.
+    Hearing,
+    /// It drains, and does not accept any more.
+    Closed,
 }
 
 impl Door {
-    pub(crate) fn new(engine: Engine, config: Arc<Config>, draining: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(engine: Engine, config: Arc<Config>, stage: watch::Receiver<Stage>) -> Self {
         let api = config.api;
         let idempotency = Idempotency::new(api.idempotency_time_max, api.idempotency_keys_max);
-        let (counts, node, polls) = (Arc::default(), Arc::new(Node::start()), Polls::new());
-        Self { engine, config, counts, node, idempotency, polls, draining }
+        let (counts, node) = (Arc::default(), Arc::new(Node::start()));
+        let (polls, publishing) = (Requests::new(), Requests::new());
+        Self { engine, config, counts, node, idempotency, polls, publishing, stage }
     }
 
     /// Whether the server has begun to end. The guard of the channel must not live across an await.
     pub(crate) fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        self.stage() != Stage::Serving
+    }
+
+    /// Lets a request publish, unless the server has begun to end. Who was let in before that is waited for, so that
+    /// nobody is told to go in front of what was accepted.
+    pub(crate) fn let_publish(&self) -> Result<Pending, Refusal> {
+        let publishing = self.publishing.begin();
+        if self.is_draining() { Err(Refusal::new(503, RESTARTING)) } else { Ok(publishing) }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        *self.stage.borrow()
     }
 
     /// What has arrived of a request's head.

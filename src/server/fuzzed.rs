@@ -13,7 +13,7 @@ use shardcast::protocol::deflate::WindowBits;
 use tokio::sync::watch;
 
 use super::config::{AllowedOrigins, Config, Flag, Sources, load};
-use super::front_door::{Door, Reach};
+use super::front_door::{Door, Reach, Stage};
 use super::handshake::{self, Accepted, Head, HeadLimits, Terms};
 use super::{api, long_poll, query};
 
@@ -80,7 +80,7 @@ pub fn config(file: &Path, flags: &[(String, String)]) -> Result<(), Vec<String>
 pub struct Api {
     runtime: tokio::runtime::Runtime,
     door: Door,
-    _draining: watch::Sender<bool>,
+    _stage: watch::Sender<Stage>,
 }
 
 impl Api {
@@ -98,8 +98,8 @@ impl Api {
         config.api.idempotency_keys_max = 16;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let engine = Engine::start(config.engine.clone()).expect("an engine");
-        let (draining, receiver) = watch::channel(false);
-        Self { runtime, door: Door::new(engine, Arc::new(config), receiver), _draining: draining }
+        let (stage, receiver) = watch::channel(Stage::Serving);
+        Self { runtime, door: Door::new(engine, Arc::new(config), receiver), _stage: stage }
     }
 
     /// Answers a call: status and body.

@@ -140,13 +140,11 @@ async fn publish(request: Request<Incoming>, room: &str, reach: Reach, door: &Do
     permitted(&request, reach, door)?;
     let room = room_name(room)?;
     let kind = message_kind(request.headers().get(header::CONTENT_TYPE))?;
-    if door.is_draining() {
-        return Err(Refusal::new(503, "the server is restarting"));
-    }
     let key = idempotency_key(&request)?;
     let limit = door.config.engine.limits.message_bytes_max;
     let payload = body(request, door, limit, "limits.message_bytes_max").await?;
     let publication = Publication::of(kind, payload);
+    let _publishing = door.let_publish()?;
     match door.idempotency.publish(&door.engine, room, key.as_deref(), publication).await {
         Ok(published) => {
             let epoch = published.epoch.map(|epoch| format!(",\"epoch\":\"{epoch}\"")).unwrap_or_default();

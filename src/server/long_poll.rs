@@ -9,12 +9,12 @@ use hyper::{Request, StatusCode};
 use shardcast::engine::{History, JoinError, Newer, Start};
 use shardcast::protocol::centrifuge::publication;
 use shardcast::protocol::json::{Object, decimal, string};
-use tokio::sync::watch;
 
 use super::config::duration;
 use super::front_door::{Door, refusal_of};
 use super::handshake::{Refusal, room_name};
 use super::http::{Answer, answer};
+use super::pending::Pending;
 use super::query;
 
 /// How the path of a room's messages goes on behind the room's name.
@@ -27,43 +27,13 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const LIMIT_MAX: usize = 1_000;
 const LIMIT: usize = 100;
 
-/// How many polls wait for an answer, or have been given one by a server that ends.
-#[derive(Clone, Debug)]
-pub(crate) struct Polls(watch::Sender<usize>);
-
-impl Polls {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(0))
-    }
-
-    fn begin(&self) -> Polling {
-        self.0.send_modify(|count| *count += 1);
-        Polling(self.clone())
-    }
-
-    /// Ready when there are none.
-    pub(crate) async fn ended(&self) {
-        // The sender is here: it cannot be gone.
-        self.0.subscribe().wait_for(|count| *count == 0).await.ok();
-    }
-}
-
-/// One of [`Polls`].
-pub(crate) struct Polling(Polls);
-
-impl Drop for Polling {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
-    }
-}
-
 /// Answers when there is something, or the time is over. What it gives beside the answer is to be kept until that is
 /// written, if the server ends.
 pub(crate) async fn respond(
     request: &Request<Incoming>,
     room: &str,
     door: &Door,
-) -> Result<(Answer, Polling), Refusal> {
+) -> Result<(Answer, Pending), Refusal> {
     let polling = door.polls.begin();
     let room = room_name(room)?;
     let newer = newer(request.uri().query().unwrap_or_default())?;

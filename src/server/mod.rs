@@ -16,6 +16,7 @@ mod long_poll;
 mod machine;
 mod metrics;
 mod page;
+mod pending;
 mod query;
 mod refused;
 mod serve;

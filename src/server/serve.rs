@@ -1,5 +1,6 @@
 //! Runs the server until it is told to stop: `serve` as a story.
 
+use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 
 use super::accept::Gate;
 use super::config::{Config, duration_text};
-use super::front_door::{Door, Reach};
+use super::front_door::{Door, Reach, Stage};
 use super::machine::{self, BACKLOG, Machine};
 
 /// The drain did not get every connection closed in order.
@@ -23,6 +24,15 @@ const EXIT_ABORTED: u8 = 3;
 
 /// How long the answers to long polls may take when everything else has ended.
 const POLLS_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How long publications that were let in may take before a drain begins.
+const PUBLISHES_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How long the shards may take to say who is still there.
+const SHARDS_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// During a drain, how often they are asked.
+const HEARING_CHECKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Files that the process needs beside connections: pollers, wakers, standard streams, the spare one of each listener.
 const FILES_PER_SHARD: usize = 4;
@@ -68,10 +78,10 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
     let mut signals = Signals::new().context("signals cannot be handled")?;
     let listeners = listen(&config.listen)?;
     let engine = Engine::start(config.engine.clone()).context("the engine cannot be started")?;
-    let (tell_draining, draining) = watch::channel(false);
+    let (tell_stage, stage) = watch::channel(Stage::Serving);
     let config = Arc::new(config);
-    let door = Door::new(engine.clone(), Arc::clone(&config), draining);
-    let polls = door.polls.clone();
+    let door = Door::new(engine.clone(), Arc::clone(&config), stage);
+    let (polls, publishing) = (door.polls.clone(), door.publishing.clone());
     announce(&listeners, &engine, &machine, &config)?;
     for (listener, address) in listeners {
         let gate = Gate::new(listener, door.clone()).with_context(|| format!("cannot accept on {address}"))?;
@@ -85,19 +95,42 @@ async fn serve_until_told(config: Config, machine: Machine, shards_to_avoid: usi
             anyhow::bail!("the shards ended by themselves");
         }
     };
-    tell_draining.send(true).ok();
+    tell_stage.send(stage_of_drain(&engine).await).ok();
     let spread = duration_text(config.drain);
     tracing::info!(close_code = code.close, spread, "draining; a second signal ends at once");
     let drained = tokio::select! {
-        drained = engine.shutdown(Drain { spread: config.drain, code: code.close }) => drained,
+        drained = async {
+            // Too slow: it is not answered yet, and may be accepted when some have gone.
+            tokio::time::timeout(PUBLISHES_TIME_MAX, publishing.ended()).await.ok();
+            engine.shutdown(Drain { spread: config.drain, code: code.close }).await
+        } => drained,
         code = signals.next() => {
             tracing::warn!("ended at once by a second signal");
             return Ok(ExitCode::from(code.exit));
         }
+        never = stop_listening(&engine, &tell_stage) => match never {},
     };
     // Too late or gone: it has been told that the connection ends.
     tokio::time::timeout(POLLS_TIME_MAX, polls.ended()).await.ok();
     Ok(report(drained))
+}
+
+/// Whether somebody is still to be heard who says things by requests of their own: pongs above all. If the shards do
+/// not say so in time, somebody may be.
+async fn stage_of_drain(engine: &Engine) -> Stage {
+    match tokio::time::timeout(SHARDS_TIME_MAX, engine.snapshots()).await {
+        Ok(shards) if shards.iter().flatten().all(|shard| shard.posting_sessions == 0) => Stage::Closed,
+        _ => Stage::Hearing,
+    }
+}
+
+/// During a drain, stops listening when the last of them has gone.
+async fn stop_listening(engine: &Engine, stage: &watch::Sender<Stage>) -> Infallible {
+    while *stage.borrow() != Stage::Closed {
+        tokio::time::sleep(HEARING_CHECKED_EVERY).await;
+        stage.send(stage_of_drain(engine).await).ok();
+    }
+    std::future::pending().await
 }
 
 fn report(drained: Drained) -> ExitCode {

@@ -23,7 +23,7 @@ use shardcast::engine::Purpose;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::long_poll::Polling;
+use super::pending::Pending;
 
 /// What a socket is to become.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct WayOut(Arc<Mutex<Left>>);
 struct Left {
     stream: Option<Stream>,
     /// The server waits with its end for the end of the connection.
-    poll: Option<Polling>,
+    poll: Option<Pending>,
 }
 
 impl WayOut {
@@ -53,7 +53,7 @@ impl WayOut {
     }
 
     /// Keeps a poll that was answered until the connection has ended.
-    pub(crate) fn keep(&self, poll: Polling) {
+    pub(crate) fn keep(&self, poll: Pending) {
         self.left().poll = Some(poll);
     }
 

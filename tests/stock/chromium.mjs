@@ -1,7 +1,8 @@
 // A page with stock centrifuge-js in Chromium, over each transport, through a bad day: the server is stopped where it is
 // (SIGSTOP), the proxy between them cuts and holds connections, the page is offline for a minute, and the server
 // restarts with a drain, while a publisher goes on. Within the history every publication is seen exactly once and in
-// order; beyond it, and after the restart, the page is told that it could not recover.
+// order; beyond it, and after the restart, the page is told that it could not recover. In one of the rooms the page gets
+// deltas, and has each publication as it was published.
 //
 //   SHARDCAST_BIN=target/release/shardcast node tests/stock/chromium.mjs     (tests/stock/run.sh installs the packages)
 //
@@ -19,9 +20,17 @@ import { StockServer } from "./server.mjs";
 const TRANSPORTS = (process.env.TRANSPORTS ?? "websocket http_stream sse").split(" ");
 const ROOM = "h-bad-day"; // remembers 1,000 publications: more than a minute of them
 const SHORT = "short-bad-day"; // remembers five: less than a second of them
+const DELTA = "delta-bad-day"; // remembers as much as the first, and sends changes
+const ROOMS = [ROOM, SHORT, DELTA];
 const PER_SECOND = 12;
 const OFFLINE_MS = Number(process.env.OFFLINE_SECONDS ?? 60) * 1000;
 const DEADLINE_MS = 40_000;
+
+/** Publication `n` of the room with deltas. It goes to the page as source: nothing here that it does not have. */
+function changing(n) {
+  const field = (_, key) => [`field-${key}-é`, key === n % 40 ? `changed by ${n}` : `as it was \u{1f600}`];
+  return { n, ...Object.fromEntries(Array.from({ length: 40 }, field)) };
+}
 
 /** Serves the page and the library, from another origin than the server's. */
 async function servePage() {
@@ -29,6 +38,7 @@ async function servePage() {
   const files = {
     "/": ["text/html", await readFile(new URL("page.html", import.meta.url))],
     "/centrifuge.js": ["text/javascript", await readFile(library)],
+    "/changing.js": ["text/javascript; charset=utf-8", String(changing)],
   };
   const listener = createServer((request, response) => {
     const file = files[new URL(request.url, "http://page").pathname];
@@ -40,7 +50,7 @@ async function servePage() {
 }
 
 /**
- * Publishes {n: 1}, {n: 2}, … into both rooms, and goes on whatever happens to the server: each request is repeated,
+ * Publishes {n: 1}, {n: 2}, … into all rooms, and goes on whatever happens to the server: each request is repeated,
  * with the same idempotency key, until it is answered.
  */
 class Publisher {
@@ -60,7 +70,7 @@ class Publisher {
     while (this.#isRunning) {
       const next = delay(1000 / PER_SECOND);
       const n = this.last + 1;
-      for (const room of [ROOM, SHORT]) await this.#publish(room, n);
+      for (const room of ROOMS) await this.#publish(room, n);
       this.last = n;
       await next;
     }
@@ -70,7 +80,7 @@ class Publisher {
     const options = () => ({
       method: "POST",
       headers: { "content-type": "application/json", "idempotency-key": `number-${n}` },
-      body: JSON.stringify({ n }),
+      body: JSON.stringify(room === DELTA ? changing(n) : { n }),
       signal: AbortSignal.timeout(1000),
     });
     for (;;) {
@@ -107,8 +117,8 @@ class Visitor {
     const visitor = new Visitor();
     visitor.transport = transport;
     visitor.proxy = await Proxy.start(server.port);
-    const parameters = new URLSearchParams({ base: visitor.proxy.url, transport });
-    for (const room of [ROOM, SHORT]) parameters.append("room", room);
+    const parameters = new URLSearchParams({ base: visitor.proxy.url, transport, delta: DELTA });
+    for (const room of ROOMS) parameters.append("room", room);
     visitor.page = await browser.open(`${page.origin}/?${parameters}`);
     await visitor.page.send("Network.enable");
     return visitor;
@@ -130,8 +140,12 @@ class Visitor {
   }
 
   /** Waits until the page has seen publication `n`. */
-  sees(n) {
-    return this.until(`publication ${n}`, `rooms[${JSON.stringify(ROOM)}].some(({ kind, n }) => kind === "publication" && n >= ${n})`);
+  sees(n, room = ROOM) {
+    return this.until(`publication ${n}`, `rooms[${JSON.stringify(room)}].some(({ kind, n }) => kind === "publication" && n >= ${n})`);
+  }
+
+  deltas() {
+    return this.page.value(`subscriptions["${DELTA}"].deltaStats()`);
   }
 
   async offline(isOffline) {
@@ -157,6 +171,7 @@ function check(visitor, room, events, publisher) {
       position = { ...entry.position };
     }
     if (entry.kind === "publication") {
+      assert.ok(entry.isWhole, `not what was published: ${what(entry)}`);
       assert.equal(entry.offset, position.offset + 1, `after ${JSON.stringify(position)}: ${what(entry)}`);
       position.offset = entry.offset;
       const n = publisher.acknowledged.get(`${room} ${position.epoch} ${position.offset}`);
@@ -187,6 +202,20 @@ class Day {
   async arrive() {
     await this.each((visitor) => visitor.until("subscribed", `typeof client === "object" && Object.values(rooms).every((events) => events.length > 0)`));
     await this.live();
+  }
+
+  /** While nothing happens, all that comes in the room with deltas is changes; checked in the end is what they made. */
+  async calm() {
+    const before = await this.each((visitor) => visitor.deltas());
+    await this.publisher.more(40);
+    await this.each(async (visitor, index) => {
+      await visitor.sees(this.publisher.last, DELTA);
+      const [was, is] = [before[index], await visitor.deltas()];
+      const grown = Object.fromEntries(Object.keys(is).map((key) => [key, is[key] - was[key]]));
+      const { numFullPayloads, numDeltaPayloads, bytesReceived, bytesDecoded } = grown;
+      const fine = numFullPayloads <= 1 && numDeltaPayloads >= 40 && bytesReceived < bytesDecoded / 5;
+      assert.ok(fine, `${visitor.transport}: ${JSON.stringify(grown)}`);
+    });
   }
 
   /** Until the pages notice, by the pings that do not come. */
@@ -245,9 +274,7 @@ class Day {
 
   async drain() {
     await this.server.drain();
-    // A pong of a stream is a request of its own; during the drain nobody takes it, which ends the stream too.
-    const told = (visitor) => (visitor.transport === "websocket" ? `clientEvents.some(({ code }) => code === 3001)` : `client.state === "connecting"`);
-    await this.each((visitor) => visitor.until("told 3001", told(visitor)));
+    await this.each((visitor) => visitor.until("told 3001", `clientEvents.some(({ code }) => code === 3001)`));
     await this.server.startAgain();
     await this.live();
   }
@@ -256,7 +283,7 @@ class Day {
   async losses() {
     return this.each(async (visitor) => {
       const told = async (room) => (await visitor.events(room)).filter(({ wasRecovering, recovered }) => wasRecovering && !recovered).length;
-      return [await told(ROOM), await told(SHORT)];
+      return [(await told(ROOM)) + (await told(DELTA)), await told(SHORT)];
     });
   }
 }
@@ -265,10 +292,16 @@ class Day {
 async function settle(day) {
   await day.publisher.stop();
   await day.each((visitor) => visitor.sees(day.publisher.last));
-  await day.each((visitor) => visitor.until("the short room's last", `rooms["${SHORT}"].at(-1).n === ${day.publisher.last}`));
+  for (const room of [SHORT, DELTA]) {
+    await day.each((visitor) => visitor.until(`the last of ${room}`, `rooms["${room}"].at(-1).n === ${day.publisher.last}`));
+  }
   for (const visitor of day.visitors) {
-    const losses = check(visitor, ROOM, await visitor.events(ROOM), day.publisher);
-    assert.equal(losses, 1, `${visitor.transport}: the restart alone is a loss where the history is long enough`);
+    for (const room of [ROOM, DELTA]) {
+      const losses = check(visitor, room, await visitor.events(room), day.publisher);
+      assert.equal(losses, 1, `${visitor.transport}: the restart alone is a loss where the history is long enough`);
+    }
+    const { numFullPayloads, numDeltaPayloads } = await visitor.deltas();
+    console.log(`    (${visitor.transport}, where there are deltas: ${numDeltaPayloads} changes, ${numFullPayloads} whole)`);
     assert.ok(check(visitor, SHORT, await visitor.events(SHORT), day.publisher) >= 2, `${visitor.transport}: a minute and the restart`);
     const ends = (await visitor.clientEvents()).filter(({ kind }) => kind === "disconnected");
     assert.deepEqual(ends, [], `${visitor.transport}: it never gave up`);
@@ -292,6 +325,7 @@ async function main() {
       console.log(`ok: ${name} (${((Date.now() - begin) / 1000).toFixed(1)} s)`);
     };
     await scene("a page for each transport: subscribed and live", () => day.arrive());
+    await scene("nothing happens", () => day.calm());
     await scene("the server stops for a moment", () => day.blink());
     await scene("the server stops until the pages notice", () => day.freeze());
     await scene("the proxy cuts eight times", () => day.cut());

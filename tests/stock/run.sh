@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Clients that others wrote, unmodified, against shardcast: npm centrifuge in Node and in Chromium, PyPI
-# centrifuge-python and cent. About 100 seconds, of which the page in Chromium is offline for 60.
+# centrifuge-python and cent. About 105 seconds, of which the page in Chromium is offline for 60.
 #
 #   tests/stock/run.sh [PART...]
 #

@@ -168,10 +168,12 @@ impl HomeRoom {
     /// What a room that nobody waited in has behind `start`; nothing if some of it is not there.
     fn after(&self, start: Start, limit: usize) -> History {
         let Position { epoch, offset } = self.position();
-        let oldest = self.kept.as_ref().and_then(|kept| kept.log.first_offset()).unwrap_or(offset + 1);
         match start {
             Start::Live => self.since(offset, limit, &[]),
-            Start::Last(count) => self.since(offset.saturating_sub(u64::from(count)).max(oldest - 1), limit, &[]),
+            Start::Last(count) => {
+                let kept = self.kept.as_ref().map(|kept| kept.log.before_newest(count as usize, offset));
+                self.since(kept.unwrap_or(offset), limit, &[])
+            }
             Start::AfterOffset(since) => self.since(since, limit, &[]),
             Start::After(since) if since.epoch == epoch => self.since(since.offset, limit, &[]),
             Start::After(_) => History { complete: false, ..self.nothing_new() },

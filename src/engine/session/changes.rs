@@ -99,10 +99,6 @@ impl LocalRoom {
     /// Whether whoever is sent the newest frame can be sent changes from there on. What stands in the place of a
     /// publication that is not kept is none that a change applies to.
     pub(super) fn leads_to_changes(&self) -> bool {
-        if self.feed.form != Form::Whole {
-            return false;
-        }
-        let newest = self.window.between(self.window.newest_start(), self.window.head());
-        !newest.is_empty() && newest != self.feed.encoding.nothing()
+        self.feed.form == Form::Whole && self.window.ends_with_something()
     }
 }

@@ -6,7 +6,7 @@ use super::super::connection::Connection;
 use super::super::directory::Room;
 use super::super::feed::{Feed, Form};
 use super::super::metrics::Counter;
-use super::super::position::{Began, EpochText, Start};
+use super::super::position::{Began, EpochText, Position, Start};
 use super::super::presence::Way;
 use super::super::ring::{Joining, LocalRoom};
 use super::super::room::RoomName;
@@ -336,13 +336,19 @@ fn start(had: Option<&StreamPosition<'_>>) -> Start {
     }
 }
 
-/// The same, as the room's settings want it: of a room with `recovery = "cache"` only the newest publication counts.
+/// The same, as the room's settings want it: of a room with `recovery = "cache"` only the newest publication that is
+/// kept counts, for whoever has not seen it.
 fn start_in(room: &LocalRoom, subscription: &Subscription) -> Start {
     if room.settings.recovery != RecoveryMode::Cache || !room.settings.has_history() {
         return subscription.start;
     }
+    let Position { epoch, offset: newest } = room.position();
+    let (_, _, before) = room.find(Start::Last(1));
     match subscription.start {
-        Start::After(position) if position == room.position() => subscription.start,
+        Start::After(Position { epoch: of, offset }) if of == epoch && (before + 1..=newest).contains(&offset) => {
+            subscription.start
+        }
+        Start::AfterOffset(offset) if (before + 1..=newest).contains(&offset) => subscription.start,
         _ => Start::Last(1),
     }
 }
@@ -365,11 +371,12 @@ fn cut_out(
     push::publication_prefix(&mut prefix, room.room.name.as_str());
     let from = subscription.cursor;
     for (start, entry) in room.window.frames_from(from) {
-        let bytes = room.window.between(start, entry.end);
-        if bytes == room.feed.encoding.nothing() {
+        if !entry.is_kept() {
+            // As if it had come to a shard that was not there: what passes is for those who were.
             subscription.cursor = entry.end;
             continue;
         }
+        let bytes = room.window.between(start, entry.end);
         let text = match transport {
             Transport::WebSocket if frame::coding(bytes) == Coding::Deflated => {
                 let (kind, payload) = frame::parts(bytes);

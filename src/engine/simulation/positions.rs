@@ -82,6 +82,9 @@ pub(super) fn check(world: &World, moment: Moment) {
     for client in &world.clients {
         if client.who.encoding == Encoding::V1 {
             book.check_v1(client);
+            if moment == Moment::AtRest {
+                book.check_newest(client);
+            }
         } else {
             book.check_raw(client);
         }
@@ -145,6 +148,20 @@ impl Book<'_> {
             (Start::After(since), Began::Lost) => self.judge_client(client, since),
             other => panic!("client {id} began otherwise than it asked for: {other:?}"),
         }
+    }
+
+    /// Whoever is still there has the newest of what it was to get, whatever it was to miss.
+    fn check_newest(&self, client: &Client) {
+        let Some(began) = client.began else { return };
+        if !client.stays() || !client.reads() || client.offence.is_some() || client.who.echo == Echo::Off {
+            return;
+        }
+        let Position { epoch, offset } = began.position;
+        let offset = client.offsets.last().copied().unwrap_or(offset);
+        let newest = self.newest_of(epoch).unwrap_or(0);
+        let fine =
+            offset >= newest || self.are_passed_over(client.who.name, epoch, offset + 1..newest + 1, client.told_at);
+        assert!(fine, "client {} has {offset}, at {newest} of {epoch:?}: {began:?}", client.who.id);
     }
 
     fn check_raw(&self, client: &Client) {

@@ -207,6 +207,7 @@ impl World {
             let left = (shard.connections.len(), shard.rooms.len(), shard.room_numbers.len(), shard.homes.len());
             assert_eq!(left, (0, 0, 0, 0), "connections, rooms, room numbers, homes are left");
             assert_eq!(shard.subscriptions.len(), 0, "subscriptions are left");
+            assert_eq!(shard.posting_sessions, 0, "sessions are left");
             assert_eq!(shard.backlogged, 0, "nothing is behind");
             let unfinished_max = self.settings.limits.unfinished_bytes_max / self.nodes.len();
             assert_eq!(shard.unfinished_left, unfinished_max, "unfinished bytes came back");

@@ -63,12 +63,10 @@ pub(crate) async fn serve(request: Request<Incoming>, reach: Reach, door: &Door)
     http::from_own_page(&request, door)?;
     let permitted = http::key_permits(shown_key(&request)?.as_deref(), reach, door);
     permitted.map_err(|reason| Refusal::new(401, reason))?;
-    if door.is_draining() {
-        return Err(Refusal::new(503, "the server is restarting"));
-    }
     let method = request.uri().path().strip_prefix("/api/").map(str::to_owned);
     let errors = error_mode(&request);
     let body = http::body(request, door, door.config.api.request_bytes_max, "api.request_bytes_max").await?;
+    let _publishing = door.let_publish()?;
     respond(method.as_deref(), &body, errors, door).await
 }
 
