@@ -31,7 +31,23 @@ pub(super) struct Line<S> {
     /// The server announced that what was missed is lost.
     not_resumed: bool,
     /// What the server refused in the last arrival.
-    refused: Vec<String>,
+    refused: Vec<Refusal>,
+}
+
+/// What a server refused.
+pub(super) struct Refusal {
+    pub(super) what: Refused,
+    /// Its words.
+    pub(super) words: String,
+}
+
+/// See [`Refusal`].
+#[derive(Clone, Copy)]
+pub(super) enum Refused {
+    /// To connect, or to join.
+    Connection,
+    /// A publication: which one of this session, if it is known.
+    Publication(Option<u64>),
 }
 
 /// Who gets what arrives.
@@ -95,8 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.not_resumed
     }
 
-    /// What the server refused in the last arrival: its words.
-    pub(super) fn refused(&self) -> &[String] {
+    /// What the server refused in the last arrival.
+    pub(super) fn refused(&self) -> &[Refusal] {
         &self.refused
     }
 
@@ -118,7 +134,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let received = self.session().receive(kind, bytes, &mut |event| match event {
             Event::Publication(payload) => ear.publication(payload, now),
             Event::Answer(outgoing) => answers.push(outgoing),
-            Event::Refused(why) => refused.push(why),
+            Event::Refused(words) => refused.push(Refusal { what: Refused::Connection, words }),
+            Event::PublicationRefused { number, words } => {
+                refused.push(Refusal { what: Refused::Publication(number), words });
+            }
             Event::NotResumed => {
                 not_resumed = true;
                 ear.not_resumed();
@@ -131,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         for answer in answers {
             self.send(answer).await?;
         }
-        self.refused.first().map_or(Ok(bytes.len()), |why| Err(format!("refused: {why}")))
+        self.refused.first().map_or(Ok(bytes.len()), |refusal| Err(format!("refused: {}", refusal.words)))
     }
 
     async fn arrival(&mut self) -> Result<Arrival, End> {

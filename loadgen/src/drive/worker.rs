@@ -10,20 +10,21 @@ use tokio::sync::oneshot;
 
 use super::connect::Route;
 use super::desk::Desk;
+use super::dues::Dues;
 use super::pacer::{ClosedLoopDues, Ink, Pacer};
 use super::publisher::{self, Voice};
 use super::ramp::ramp;
 use super::sent::SentBook;
 use super::subscriber::Audience;
 use super::window::Window;
-use super::{Command, Part, Report, Task};
+use super::{Command, Part, Report, Sent, Task};
 use crate::adapter::Dialect;
 use crate::clock::Nanos;
 use crate::fan_out::Keep;
 use crate::machine::Kernel;
 use crate::machine::process::{Follow, Sample, Sampler};
 use crate::payload::Payloads;
-use crate::scenario::PhaseKind;
+use crate::scenario::{PhaseKind, PublishVia};
 use crate::schedule::{Schedule, Span, spans};
 use crate::seats::Seats;
 
@@ -144,6 +145,12 @@ impl Worker {
                     }
                     edges.clear();
                 }
+                Ok(Command::Tally) => {
+                    let report = self.tally();
+                    if reports.send((self.task.index, report)).is_err() {
+                        return self.abandon();
+                    }
+                }
                 Ok(Command::Close { sent }) => {
                     let part = self.close(&sent);
                     drop(reports.send((self.task.index, Report::Done(Box::new(part)))));
@@ -163,7 +170,7 @@ impl Worker {
                 news.push(self.ramp_report(voices.len()));
                 self.voices = Some(voices);
             }
-            if self.pacer.as_ref().is_some_and(JoinHandle::is_finished) && !pacer_reported {
+            if !pacer_reported && self.has_published() {
                 pacer_reported = true;
                 news.push(Report::Sent { sent: self.sent() });
             }
@@ -208,9 +215,23 @@ impl Worker {
         self.pacer = Some(thread.expect("the system gives a thread"));
     }
 
+    /// Whether the schedule is over, and no post is without an answer that may yet come.
+    fn has_published(&self) -> bool {
+        self.pacer.as_ref().is_some_and(JoinHandle::is_finished)
+            && self.book.lock().expect("nobody panics while holding it").posting == 0
+    }
+
     fn sent(&self) -> Vec<(u32, u64)> {
         let book = self.book.lock().expect("nobody panics while holding it");
-        (0..).zip(book.sent.iter().copied()).filter(|(publisher, _)| self.task.drives(*publisher)).collect()
+        let sent = (0..).zip(&book.sent).filter(|(publisher, _)| self.task.drives(*publisher));
+        sent.map(|(publisher, sent)| (publisher, sent.sequences)).collect()
+    }
+
+    fn tally(&self) -> Report {
+        let heard = self.audience.desk.lock().expect("nobody panics while holding it").heard();
+        let book = self.book.lock().expect("nobody panics while holding it");
+        let sent = (0..).zip(&book.sent).filter(|(publisher, _)| self.task.drives(*publisher));
+        Report::Tally { sent: sent.map(|(publisher, sent)| (publisher, sent.clone())).collect(), heard }
     }
 
     fn tick(&mut self, second: u64) -> Report {
@@ -221,25 +242,21 @@ impl Worker {
         Report::Tick(Box::new(tick))
     }
 
-    fn close(&mut self, sent: &[u64]) -> Part {
+    fn close(&mut self, sent: &[Sent]) -> Part {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(pacer) = self.pacer.take() {
             self.closed_loop_dues = pacer.join().expect("the pacer does not panic");
         }
         let scenario = Arc::clone(&self.audience.scenario);
-        let mut sent = sent.to_vec();
-        for (publisher, count) in self.sent() {
-            // Posts may have been answered since the schedule's end was reported.
-            sent[publisher as usize] = count;
-        }
-        let mut desk = self.audience.desk.lock().expect("nobody panics while holding it");
-        let mut part = desk.close(&scenario, &sent, &self.closed_loop_dues);
-        drop(desk);
+        let first_due = *self.ink.first_due.lock().expect("nobody panics while holding it");
+        let mut dues = Dues::new(&scenario, &self.spans, first_due, &self.closed_loop_dues);
+        let mut part = self.audience.desk.lock().expect("nobody panics while holding it").close(sent, &mut dues);
         let mut book = self.book.lock().expect("nobody panics while holding it");
         for (phase, (published, lateness)) in part.phases.iter_mut().zip(std::mem::take(&mut book.phases)) {
             phase.published = published;
             phase.lateness = lateness;
         }
+        self.take_back(sent, &mut book, &mut dues, &mut part);
         part.publish_errors = std::mem::take(&mut book.errors);
         drop(book);
         part.connections.wanted =
@@ -249,6 +266,29 @@ impl Worker {
         part.closed = Nanos::now();
         self.end_data();
         part
+    }
+
+    /// What was refused was not published. Posts that were, or were not answered, were not counted.
+    fn take_back(&self, sent: &[Sent], book: &mut SentBook, dues: &mut Dues<'_>, part: &mut Part) {
+        if self.audience.scenario.target.publish == PublishVia::Http {
+            return;
+        }
+        for (phase, unnamed) in part.phases.iter_mut().zip(&book.unnamed) {
+            phase.published = phase.published.saturating_sub(*unnamed);
+        }
+        for (publisher, sent) in sent.iter().enumerate() {
+            if !u32::try_from(publisher).is_ok_and(|publisher| self.task.drives(publisher)) {
+                continue;
+            }
+            for sequence in sent.refused.ranges().flatten().take_while(|sequence| *sequence < sent.sequences) {
+                if !book.sent[publisher].refused.contains(sequence) {
+                    book.error("publisher: sent, and not taken by the server before it ended the connection");
+                }
+                if let Some(span) = dues.span_of(publisher, sequence) {
+                    part.phases[span].published = part.phases[span].published.saturating_sub(1);
+                }
+            }
+        }
     }
 
     /// The coordinator is gone.

@@ -14,6 +14,10 @@ pub(crate) struct Plan {
     pub(crate) door: Door,
     /// Posts, by number from 1, that are answered with HTTP 503 and passed on to nobody.
     pub(crate) refused_posts: Range<u64>,
+    /// Posts, by number from 1, that are passed on and answered only after so long.
+    pub(crate) held_posts: (Range<u64>, Duration),
+    /// Publications over WebSocket, by number from 1, that are refused and passed on to nobody: as the dialect does it.
+    pub(crate) refused_messages: Range<u64>,
     /// Of its drops the server counts so many on `/metrics`.
     pub(crate) announced_max: u64,
 }
@@ -107,4 +111,5 @@ pub(crate) struct Did {
     pub(crate) refused: u64,
     pub(crate) ignored: u64,
     pub(crate) refused_posts: u64,
+    pub(crate) refused_messages: u64,
 }
