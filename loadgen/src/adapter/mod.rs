@@ -23,7 +23,7 @@ mod sse;
 mod target;
 mod template;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod url;
 
 pub use dialect::Dialect;

@@ -357,6 +357,8 @@ impl Desk {
                 }
             }
         }
+        // What comes from here on is too late for every phase.
+        self.first_due = None;
         self.part.unfinished = self.fan_out.finish();
         self.part.partials = self.fan_out.take_partials();
         std::mem::take(&mut self.part)

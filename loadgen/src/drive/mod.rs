@@ -5,7 +5,8 @@
 //! ┌ worker ──────────────────────────────────────────────────────────────────────────────────────────┐
 //! │ control thread: ticks, phases, own CPU                                                           │
 //! │ pacer thread:  schedule → due → payload → frame → outlet ──→ socket     (never waits for readers) │
-//! │ data thread:   ramp → connect → subscriber tasks → desk (ledger, fan-out, distributions)          │
+//! │ data thread:   ramp → connect → member? ─ tasks of slow, churning … ones → desk                   │
+//! │ reader thread:                  normal ones → frames → dialect → desk (ledger, fan-out, times)    │
 //! └──────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod connect;
 mod desk;
 mod dues;
+mod hearing;
 mod http_publisher;
 mod listen;
 mod messages;
@@ -23,8 +25,10 @@ mod pacer;
 mod part;
 mod publisher;
 mod ramp;
+mod reader;
 mod sent;
 mod subscriber;
+mod usage;
 mod window;
 mod wire;
 mod worker;
@@ -32,8 +36,8 @@ mod worker;
 use serde::{Deserialize, Serialize};
 
 pub use part::{Part, PhasePart, Tick};
+pub(crate) use usage::{Edge, measured_edges};
 pub use worker::work;
-pub(crate) use worker::{Edge, measured_edges};
 
 use crate::clock::Nanos;
 use crate::ledger::Refused;

@@ -14,17 +14,17 @@ use super::dues::Dues;
 use super::pacer::{ClosedLoopDues, Ink, Pacer};
 use super::publisher::{self, Voice};
 use super::ramp::ramp;
+use super::reader::{self, Intake};
 use super::sent::SentBook;
 use super::subscriber::Audience;
+use super::usage::{Edge, Threads, Usage, measured_edges};
 use super::window::Window;
 use super::{Command, Part, Report, Sent, Task};
 use crate::adapter::Dialect;
 use crate::clock::Nanos;
 use crate::fan_out::Keep;
-use crate::machine::Kernel;
-use crate::machine::process::{Follow, Sample, Sampler};
 use crate::payload::Payloads;
-use crate::scenario::{PhaseKind, PublishVia};
+use crate::scenario::PublishVia;
 use crate::schedule::{Schedule, Span, spans};
 use crate::seats::Seats;
 
@@ -53,22 +53,13 @@ struct Worker {
     /// Ends the data thread.
     end: Option<oneshot::Sender<()>>,
     data: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
     pacer: Option<JoinHandle<ClosedLoopDues>>,
     /// What the data thread has when the ramp is over.
     ramped: Receiver<Vec<(u32, Voice)>>,
     voices: Option<Vec<(u32, Voice)>>,
     closed_loop_dues: ClosedLoopDues,
     usage: Usage,
-}
-
-/// The process's own CPU.
-struct Usage {
-    sampler: Option<Sampler>,
-    last: Option<Sample>,
-    /// At the beginning of the measured phase that is running.
-    measured_since: Option<Sample>,
-    cpu_seconds: f64,
-    busiest: (f64, f64),
 }
 
 impl Worker {
@@ -90,7 +81,9 @@ impl Worker {
         let desk =
             Desk::new((task.run_id, &scenario), Arc::clone(&seats), &numbers, (keep, window.clone()), spans.clone());
         let route = Route::new(dialect.transport(), &scenario.subscribers, task.index);
-        let audience = Arc::new(Audience { scenario: Arc::clone(&scenario), dialect, route, desk: Mutex::new(desk) });
+        let intake = Intake::new().map_err(|error| format!("no reader: {error}"))?;
+        let (desk, of_audience) = (Mutex::new(desk), Arc::clone(&scenario));
+        let audience = Arc::new(Audience { scenario: of_audience, dialect, route, desk, intake });
         let ink = Arc::new(Ink {
             run_id: task.run_id,
             payloads,
@@ -104,7 +97,9 @@ impl Worker {
         let everybody = Everybody { seats, numbers, publishers, tell_ramped };
         let stop = Arc::new(AtomicBool::new(false));
         let shared = (Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book), Arc::clone(&stop));
+        let reader = reader::start(&audience)?;
         let data = data_thread(shared, everybody, ended)?;
+        let threads = if task.pin.is_some() { Threads::ShareACore } else { Threads::HaveTheMachine };
         Ok(Self {
             task,
             spans,
@@ -115,11 +110,12 @@ impl Worker {
             window,
             end: Some(end),
             data: Some(data),
+            reader: Some(reader),
             pacer: None,
             ramped,
             voices: None,
             closed_loop_dues: Vec::new(),
-            usage: Usage::new(),
+            usage: Usage::new(threads),
         })
     }
 
@@ -305,6 +301,10 @@ impl Worker {
         if let Some(data) = self.data.take() {
             data.join().expect("the data thread does not panic");
         }
+        self.audience.intake.end();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
     }
 }
 
@@ -352,57 +352,4 @@ fn data_thread(
     };
     let thread = std::thread::Builder::new().name("data".to_owned()).spawn(drive);
     thread.map_err(|error| format!("no thread: {error}"))
-}
-
-/// An end of a measured phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Edge {
-    /// It begins.
-    Begin,
-    /// It ends.
-    End,
-}
-
-/// When measured phases begin and end, in order.
-pub(crate) fn measured_edges(spans: &[Span], first_due: Nanos) -> Vec<(Nanos, Edge)> {
-    let at = |ns| first_due.after(Duration::from_nanos(ns));
-    let measured = spans.iter().filter(|span| span.kind == PhaseKind::Measured);
-    measured.flat_map(|span| [(at(span.start_ns), Edge::Begin), (at(span.end_ns), Edge::End)]).collect()
-}
-
-impl Usage {
-    fn new() -> Self {
-        // A kernel that tells nothing: the figures stay 0.
-        // Not its children: `compare` runs the server as one.
-        let mut sampler = Sampler::new(Kernel::default(), &[std::process::id()], Follow::ProcessOnly).ok();
-        let last = sampler.as_mut().and_then(|sampler| sampler.sample().ok());
-        Self { sampler, last, measured_since: None, cpu_seconds: 0.0, busiest: (0.0, 0.0) }
-    }
-
-    fn sample(&mut self) -> Option<Sample> {
-        self.sampler.as_mut()?.sample().ok()
-    }
-
-    fn edge(&mut self, edge: Edge) {
-        let Some(now) = self.sample() else { return };
-        if let Some(since) = self.measured_since.take() {
-            let used = now.since(&since);
-            self.cpu_seconds += used.cpu_seconds;
-            self.busiest.0 += used.busiest_thread * used.seconds;
-            self.busiest.1 += used.seconds;
-        }
-        self.measured_since = (edge == Edge::Begin).then_some(now);
-    }
-
-    /// CPU seconds, and the busiest thread's part of a core, since it was last asked.
-    fn second(&mut self) -> (f64, f64) {
-        let Some(now) = self.sample() else { return (0.0, 0.0) };
-        let used = self.last.as_ref().map(|last| now.since(last)).unwrap_or_default();
-        self.last = Some(now);
-        (used.cpu_seconds, used.busiest_thread)
-    }
-
-    fn busiest(&self) -> f64 {
-        if self.busiest.1 > 0.0 { self.busiest.0 / self.busiest.1 } else { 0.0 }
-    }
 }

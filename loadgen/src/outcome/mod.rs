@@ -213,7 +213,7 @@ pub struct ServerUse {
 pub struct GeneratorUse {
     /// CPU, seconds, all threads and workers.
     pub cpu_seconds: f64,
-    /// CPU of the busiest thread, as part of a core.
+    /// CPU of the busiest thread, as part of a core; of all threads together if they are pinned to one.
     pub busiest_thread: f64,
     /// CPU per delivery, nanoseconds.
     pub cpu_ns_per_delivery: f64,

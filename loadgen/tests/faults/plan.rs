@@ -63,6 +63,8 @@ pub(crate) enum Happening {
     Pause(Duration),
     /// Members of the message's room that have published nothing lose their connection, the first ones first.
     Lose { subscribers: usize, end: End },
+    /// All members of the message's room are pinged, in the middle of what they get.
+    Ping,
     /// The server ends, with its listener and all connections.
     Die,
 }
@@ -112,4 +114,6 @@ pub(crate) struct Did {
     pub(crate) ignored: u64,
     pub(crate) refused_posts: u64,
     pub(crate) refused_messages: u64,
+    /// Pings that were answered with what they held.
+    pub(crate) pongs: u64,
 }

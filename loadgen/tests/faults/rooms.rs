@@ -23,6 +23,8 @@ pub(crate) enum Order {
 
 /// Orders that a connection may be behind; it fails the server.
 pub(crate) const ORDERS_MAX: usize = 65_536;
+/// What pings hold.
+pub(crate) const PINGED: &[u8] = b"are you there?";
 /// What nobody published.
 pub(crate) const FOREIGN: &[u8] = b"the server itself says this";
 /// The corrupt byte, from the end: filler in every format.
@@ -196,6 +198,11 @@ impl Rooms {
             match event.what {
                 Happening::Pause(duration) => stand_still(duration),
                 Happening::Lose { subscribers, end } => self.lose(name, subscribers, end),
+                Happening::Ping => {
+                    for member in &self.rooms[name].members {
+                        member.order(Order::Write(crate::wire::frame(crate::wire::PING, PINGED)));
+                    }
+                }
                 Happening::Die => return Life::Ends,
             }
         }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::dialect::{Dialect, Refusal, Said};
 use crate::plan::{Did, End, Plan};
-use crate::rooms::{Admission, Life, Order, Rooms, Sender};
+use crate::rooms::{Admission, Life, Order, PINGED, Rooms, Sender};
 use crate::wire;
 
 const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull";
@@ -196,6 +196,7 @@ async fn member(
                     }
                 },
                 wire::PING => shared.rooms().answer(room, id, wire::frame(wire::PONG, &payload)),
+                wire::PONG => shared.rooms().did.pongs += u64::from(payload == PINGED),
                 wire::CLOSE => {
                     shared.rooms().answer(room, id, wire::frame(wire::CLOSE, &payload));
                     break;
