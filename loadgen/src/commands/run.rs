@@ -84,7 +84,7 @@ fn keep(outcome: &Run, options: &OutputOptions) -> Result<(), CommandError> {
     written
 }
 
-/// Writes a run in every format into `folder`, which is made if it is not there. Each file is there whole or not at all.
+/// Writes a run in every format into `folder`, which is made if it is not there. Each file is whole, or not there.
 ///
 /// # Errors
 /// Some cannot be written: the error names the first of these; the others are there.

@@ -312,8 +312,8 @@ impl Desk {
         heard
     }
 
-    /// Settles the accounts: nothing comes any more. `sent` by publisher; `dues` tells when each message was due, and is
-    /// asked only if something was lost.
+    /// Settles the accounts: nothing comes any more. `sent` by publisher; `dues` tells when each message was due, and
+    /// is asked only if something was lost.
     pub(super) fn close(&mut self, sent: &[Sent], dues: &mut Dues<'_>) -> Part {
         // Forgotten by ledgers, and excused all the same: of no matter which message of a publisher.
         let mut excused = vec![0; sent.len()];

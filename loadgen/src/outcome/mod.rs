@@ -83,7 +83,8 @@ pub struct Figures {
     pub latency: Distribution,
     /// The same, with lost deliveries at the arrival timeout.
     pub latency_with_losses: Distribution,
-    /// Due time to when the generator had sent it, each message, refused ones over connections included: the generator's own part of every latency.
+    /// Due time to when the generator had sent it, each message, refused ones over connections included: the
+    /// generator's own part of every latency.
     pub lateness: Distribution,
     /// First to last subscriber, each message that all of its room got.
     pub spread: Distribution,

@@ -89,7 +89,7 @@ pub(crate) async fn run_and(server: &Server, further: &[&str], then: impl AsyncF
     Ended::new(output.unwrap())
 }
 
-/// The program, to its end, where no file may become longer than so many blocks of 512 bytes: as on a disk that fills up.
+/// The program, to its end, where no file may become longer than so many blocks of 512 bytes: as if the disk were full.
 pub(crate) async fn run_with_short_files(blocks: u32, server: &Server, further: &[&str]) -> Ended {
     let _shared = MACHINE.read().await;
     let mut shell = Command::new("sh");
