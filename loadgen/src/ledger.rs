@@ -5,11 +5,15 @@
 //! them has arrived.
 
 pub mod missing;
+mod refused;
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use missing::{Found, Ranges};
 pub use missing::{Missing, Why};
+pub use refused::Refused;
 
 /// The sequence that a slot without a next one awaits: none has it.
 const NONE: u64 = u64::MAX;
@@ -107,7 +111,7 @@ impl Account {
     }
 }
 
-/// See the module. Bytes: about 120, 24 per publisher, and 24 per range that is missing.
+/// See the module. Bytes: about 170, 24 per publisher, and 24 per range that is missing.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     slots: Box<[Slot]>,
@@ -116,6 +120,8 @@ pub struct Ledger {
     received: u64,
     duplicated: u64,
     out_of_order: u64,
+    /// What of the slots' tails the server refused.
+    refused_tails: Vec<(usize, Refused)>,
 }
 
 impl Ledger {
@@ -130,6 +136,7 @@ impl Ledger {
             received: 0,
             duplicated: 0,
             out_of_order: 0,
+            refused_tails: Vec::new(),
         };
         if let Expectation::From(first) = expectation {
             for slot in 0..publishers {
@@ -214,23 +221,66 @@ impl Ledger {
         }
     }
 
+    /// Above the highest sequence of a slot that arrived, or that it knew of when it joined.
+    ///
+    /// # Panics
+    /// The room has no such slot.
+    #[must_use]
+    pub fn heard(&self, slot: usize) -> u64 {
+        let state = &self.slots[slot];
+        if state.next == NONE { state.above } else { state.next }
+    }
+
     /// The missing messages that the last delivery made it forget, if any: see [`missing::RANGES_MAX`]. They are in the
     /// account, but no longer in [`Ledger::missing`].
     pub fn take_forgotten(&mut self) -> Option<Missing> {
         self.ranges.take_forgotten()
     }
 
+    /// Takes what the server refused of a slot's `sent` messages out of what is owed. Of refusals that do not say of
+    /// which message, each takes the lowest one that is missing: the numbers are right for who was there from the
+    /// beginning. Returns how many of these had been forgotten. Once per slot, when nothing comes any more.
+    ///
+    /// # Panics
+    /// The room has no such slot.
+    pub fn excuse(&mut self, slot: usize, sent: u64, refused: &Refused) -> u64 {
+        if refused.is_empty() {
+            return 0;
+        }
+        self.ranges.excuse(slot, refused);
+        let (Tail::Lost(tail) | Tail::Missed(tail)) = self.tail(&self.slots[slot], sent);
+        let mut of_tail = Refused::default();
+        for sequences in refused.ranges() {
+            of_tail.add(sequences.start.max(tail.start)..sequences.end.min(tail.end));
+        }
+        let (forgotten, remembered) = self.ranges.excuse_lowest(slot, refused.unnamed());
+        let mut left = refused.unnamed() - forgotten - remembered;
+        let rest: Vec<_> = of_tail.rest_of(tail).collect();
+        for sequences in rest {
+            left -= of_tail.add(sequences.start..sequences.end.min(sequences.start.saturating_add(left)));
+        }
+        self.refused_tails.push((slot, of_tail));
+        forgotten
+    }
+
+    /// What is left of a tail.
+    fn owed_of(&self, slot: usize, tail: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+        let refused = self.refused_tails.iter().find(|(of, _)| *of == slot).map(|(_, refused)| refused);
+        let whole = refused.is_none().then(|| tail.clone()).filter(|tail| !tail.is_empty());
+        whole.into_iter().chain(refused.into_iter().flat_map(move |refused| refused.rest_of(tail.clone())))
+    }
+
     /// What is owed and has not arrived, by slot and sequence; `sent` is how many messages each slot's publisher sent.
     pub fn missing<'a>(&'a self, sent: &'a [u64]) -> impl Iterator<Item = Missing> + 'a {
-        let tails = self.slots.iter().enumerate().map(|(slot, state)| {
+        let tails = self.slots.iter().enumerate().flat_map(|(slot, state)| {
             let sequences = match self.tail(state, sent.get(slot).copied().unwrap_or(0)) {
                 Tail::Lost(sequences) => sequences,
                 Tail::Missed(_) => 0..0,
             };
-            Missing { slot, sequences, why: Why::Owed }
+            self.owed_of(slot, sequences).map(move |sequences| Missing { slot, sequences, why: Why::Owed })
         });
         let gaps = self.ranges.iter().filter(|missing| missing.why == Why::Owed);
-        gaps.chain(tails.filter(|missing| !missing.sequences.is_empty()))
+        gaps.chain(tails)
     }
 
     /// What became of everything, if nothing comes any more; `sent` is how many messages each slot's publisher sent.
@@ -240,11 +290,12 @@ impl Ledger {
         let lost_in_gaps = self.ranges.count(Why::Owed);
         let mut missed_while_away = self.ranges.count(Why::Away);
         let mut lost_at_tail = 0;
-        for (state, sent) in self.slots.iter().zip(sent) {
-            match self.tail(state, *sent) {
-                Tail::Lost(sequences) => lost_at_tail += sequences.end - sequences.start,
-                Tail::Missed(count) => missed_while_away += count,
-            }
+        for (slot, (state, sent)) in self.slots.iter().zip(sent).enumerate() {
+            let (sum, tail) = match self.tail(state, *sent) {
+                Tail::Lost(sequences) => (&mut lost_at_tail, sequences),
+                Tail::Missed(sequences) => (&mut missed_while_away, sequences),
+            };
+            *sum += self.owed_of(slot, tail).map(|sequences| sequences.end - sequences.start).sum::<u64>();
         }
         Account {
             expected: self.received + lost_in_gaps + lost_at_tail,
@@ -263,8 +314,8 @@ impl Ledger {
         let above = if state.next == NONE { state.above } else { state.next };
         let sequences = above.min(sent)..sent;
         match (state.next == NONE, state.pending, self.presence) {
-            (true, Why::BeforeJoining, _) => Tail::Missed(0),
-            (true, _, _) | (false, _, Presence::Away) => Tail::Missed(sequences.end - sequences.start),
+            (true, Why::BeforeJoining, _) => Tail::Missed(0..0),
+            (true, _, _) | (false, _, Presence::Away) => Tail::Missed(sequences),
             (false, _, Presence::Here) => Tail::Lost(sequences),
         }
     }
@@ -273,9 +324,9 @@ impl Ledger {
 /// See [`Ledger::tail`].
 enum Tail {
     /// Owed and not there.
-    Lost(std::ops::Range<u64>),
-    /// Not owed: so many were missed while it was away.
-    Missed(u64),
+    Lost(Range<u64>),
+    /// Not owed: missed while it was away.
+    Missed(Range<u64>),
 }
 
 #[cfg(test)]

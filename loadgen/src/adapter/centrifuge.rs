@@ -21,6 +21,8 @@ const SUBSCRIBE_ID: u32 = 2;
 pub(super) struct State {
     role: Role,
     last_id: u32,
+    /// Publications so far.
+    publications: u64,
     is_joined: bool,
     /// The server wants its pings answered.
     answers_pings: bool,
@@ -104,7 +106,15 @@ impl State {
             _ => None,
         };
         let asks_to_resume = position.is_some();
-        Self { role, last_id: SUBSCRIBE_ID, is_joined: false, answers_pings: false, position, asks_to_resume }
+        Self {
+            role,
+            last_id: SUBSCRIBE_ID,
+            publications: 0,
+            is_joined: false,
+            answers_pings: false,
+            position,
+            asks_to_resume,
+        }
     }
 
     pub(super) fn opening(&self, room: &str) -> Vec<Outgoing> {
@@ -133,6 +143,7 @@ impl State {
 
     pub(super) fn publication(&mut self, room: &str, format: Format, payload: &[u8], out: &mut Vec<u8>) -> Kind {
         self.last_id = self.last_id.wrapping_add(1).max(SUBSCRIBE_ID + 1);
+        self.publications += 1;
         write!(out, "{{\"id\":{},\"publish\":{{\"channel\":", self.last_id).expect("a Vec takes everything");
         json::push_string(out, room.as_bytes());
         out.extend_from_slice(b",\"data\":");
@@ -165,7 +176,10 @@ impl State {
                 SUBSCRIBE_ID if self.role == Role::Publisher => return self.join(events),
                 CONNECT_ID => "connect",
                 SUBSCRIBE_ID => "subscribe",
-                _ => "publish",
+                id => {
+                    let number = self.publications.checked_sub(1 + u64::from(self.last_id.wrapping_sub(id)));
+                    return events(Event::PublicationRefused { number, words: format!("publish: {code} {message}") });
+                }
             };
             events(Event::Refused(format!("{what}: {code} {message}")));
         } else if let Some(connected) = reply.connect {
@@ -299,7 +313,12 @@ mod tests {
         assert_eq!(out, br#"{"id":4,"publish":{"channel":"a","data":"say \"x\""}}"#);
         assert_eq!(
             seen(&mut state, r#"{"id":4,"error":{"code":103,"message":"permission denied"}}"#),
-            ["Refused(\"publish: 103 permission denied\")"]
+            ["PublicationRefused { number: Some(1), words: \"publish: 103 permission denied\" }"]
+        );
+        assert_eq!(
+            seen(&mut state, r#"{"id":9,"error":{"code":1}}"#),
+            ["PublicationRefused { number: None, words: \"publish: 1 \" }"],
+            "there was no such publication"
         );
     }
 

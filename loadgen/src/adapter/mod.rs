@@ -23,7 +23,7 @@ mod sse;
 mod target;
 mod template;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod url;
 
 pub use dialect::Dialect;
@@ -112,8 +112,15 @@ pub enum Event<'a> {
     Publication(&'a [u8]),
     /// To be sent, in order.
     Answer(Outgoing),
-    /// The server refused to connect, to join or to publish: its code and words.
+    /// The server refused to connect or to join: its code and words.
     Refused(String),
+    /// The server did not take a publication.
+    PublicationRefused {
+        /// Which of this session's, from 0, where the dialect says so.
+        number: Option<u64>,
+        /// Its code and words.
+        words: String,
+    },
 }
 
 /// Where a subscriber that comes back goes on.
@@ -280,7 +287,7 @@ impl Session {
             // Who listens to an event stream publishes over HTTP: see `Dialect::http_publish`.
             State::Raw | State::Shardcast(_) | State::Sse(_) => raw::publication(format, payload, out),
             State::Centrifuge(state) => state.publication(&self.room, format, payload, out),
-            State::Pusher(_) => pusher::publication(&self.room, format, payload, out),
+            State::Pusher(state) => state.publication(&self.room, format, payload, out),
             State::Nats(_) => nats::publication(&self.room, payload, out),
             State::Template(state) => state.publication(payload, out),
         }

@@ -101,7 +101,11 @@ impl State {
                     events(Event::Answer(Outgoing { kind: Kind::Binary, bytes: b"PONG\r\n".to_vec() }));
                 }
                 Operation::Pong => self.join(events),
-                Operation::Error(words) => events(Event::Refused(words)),
+                Operation::Error(words) => events(if is_of_a_publication(&words) {
+                    Event::PublicationRefused { number: None, words }
+                } else {
+                    Event::Refused(words)
+                }),
                 Operation::Other => {}
             }
         }
@@ -113,6 +117,12 @@ impl State {
             events(Event::Joined);
         }
     }
+}
+
+/// Of which one, the protocol does not say.
+fn is_of_a_publication(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    words.starts_with("permissions violation for publish") || words == "maximum payload violation"
 }
 
 /// The operation at the beginning and how many bytes it has; nothing if it is not whole.
@@ -214,7 +224,7 @@ mod tests {
             "answer PONG\r\n",
             "got body",
             "got ",
-            "Refused(\"Permissions Violation for Publish to \\\"x\\\"\")",
+            "PublicationRefused { number: None, words: \"Permissions Violation for Publish to \\\"x\\\"\" }",
         ];
         assert_eq!(seen(&mut State::default(), &[STREAM]).unwrap(), expected);
         in_any_pieces(STREAM, |pieces| {

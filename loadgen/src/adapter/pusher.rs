@@ -34,7 +34,18 @@ pub(super) struct Settings {
 #[derive(Debug, Default)]
 pub(super) struct State {
     is_joined: bool,
+    /// It has published: an error may be about that.
+    has_published: bool,
 }
+
+/// Of a `pusher:error`.
+#[derive(Deserialize)]
+struct Code {
+    code: Option<u32>,
+}
+
+/// Errors of the connection, after which the server closes it.
+const CONNECTION_ERRORS: std::ops::Range<u32> = 4_000..4_300;
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -121,7 +132,7 @@ pub(super) fn full_url(url: &str, settings: &Settings) -> String {
     full
 }
 
-pub(super) fn publication(room: &str, format: Format, payload: &[u8], out: &mut Vec<u8>) -> Kind {
+fn publication(room: &str, format: Format, payload: &[u8], out: &mut Vec<u8>) -> Kind {
     out.extend_from_slice(b"{\"event\":\"client-loadgen\",\"channel\":");
     json::push_string(out, room.as_bytes());
     out.extend_from_slice(b",\"data\":");
@@ -133,6 +144,11 @@ pub(super) fn publication(room: &str, format: Format, payload: &[u8], out: &mut 
 impl State {
     pub(super) const fn is_joined(&self) -> bool {
         self.is_joined
+    }
+
+    pub(super) fn publication(&mut self, room: &str, format: Format, payload: &[u8], out: &mut Vec<u8>) -> Kind {
+        self.has_published = true;
+        publication(room, format, payload, out)
     }
 
     pub(super) fn receive(
@@ -156,7 +172,15 @@ impl State {
             }
             "pusher:ping" => events(Event::Answer(Outgoing::text(&br#"{"event":"pusher:pong","data":{}}"#[..]))),
             "pusher:error" | "pusher:subscription_error" => {
-                events(Event::Refused(format!("{}: {}", message.event, String::from_utf8_lossy(&data))));
+                let words = format!("{}: {}", message.event, String::from_utf8_lossy(&data));
+                let code = serde_json::from_slice::<Code>(&data).ok().and_then(|data| data.code);
+                let of_connection = code.is_some_and(|code| CONNECTION_ERRORS.contains(&code));
+                // Of which publication, the protocol does not say.
+                events(if self.has_published && message.event == "pusher:error" && !of_connection {
+                    Event::PublicationRefused { number: None, words }
+                } else {
+                    Event::Refused(words)
+                });
             }
             // Pongs, counts of members, and whatever else is not an application's.
             event if event.starts_with("pusher:") || event.starts_with("pusher_internal:") => {}

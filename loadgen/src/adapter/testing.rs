@@ -4,7 +4,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 /// Calls `check` with `stream` cut once at each place, into single bytes, and 200 times at random.
-pub(super) fn in_any_pieces(stream: &[u8], mut check: impl FnMut(&[&[u8]])) {
+pub(crate) fn in_any_pieces(stream: &[u8], mut check: impl FnMut(&[&[u8]])) {
     for at in 0..=stream.len() {
         check(&[&stream[..at], &stream[at..]]);
     }
@@ -16,7 +16,7 @@ pub(super) fn in_any_pieces(stream: &[u8], mut check: impl FnMut(&[&[u8]])) {
 }
 
 /// Calls `check` 2,000 times with random bytes, most of them from `alphabet`, in random pieces.
-pub(super) fn any_bytes(alphabet: &[u8], mut check: impl FnMut(&[&[u8]])) {
+pub(crate) fn any_bytes(alphabet: &[u8], mut check: impl FnMut(&[&[u8]])) {
     for seed in 0..2_000 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let length = random.random_range(0..200);

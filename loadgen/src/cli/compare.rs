@@ -94,6 +94,9 @@ between is inconclusive (twice the pairs once, then a note). Every scenario flag
 Exit codes: 0 no worse · 10 regression · 11 inconclusive, with --strict · 12 runs were invalid · 13 not comparable · \
 2 bad usage. Metrics: loadgen help metrics";
 
+const BASE_HELP: &str =
+    "Starts the base's server (by sh -c, ends it with SIGTERM); {port}, in URLs too, becomes a free one";
+
 pub(super) fn command() -> Command {
     let command = Command::new("compare")
         .about("Compares two servers, revisions or recorded sets, and says whether one is worse")
@@ -129,7 +132,7 @@ fn sides() -> [Arg; 9] {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     [
-        value("base", "CMD", "Starts the base's server (by sh -c); ended with SIGTERM").requires("candidate"),
+        value("base", "CMD", BASE_HELP).requires("candidate"),
         value("candidate", "CMD", "Starts the candidate's server").requires("base"),
         value("base-rev", "REV", "Base: this revision of the repository, in a worktree of its own").requires("command"),
         value("candidate-rev", "REV", "Candidate: this revision [default: the working tree]").requires("base-rev"),

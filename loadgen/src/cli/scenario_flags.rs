@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::scenario::check::PayloadBytesMin;
 use crate::scenario::fields::{self, FIELDS, Field, Kind, SECTIONS, Shown};
-use crate::scenario::load::{LoadError, load};
+use crate::scenario::load::{LoadError, Ports, load, load_for};
 use crate::scenario::overrides::{OverrideError, Overrides};
 use crate::scenario::{Phase, Scenario};
 
@@ -28,6 +28,14 @@ impl ScenarioSource {
     /// As [`load`].
     pub fn load(&self, payload_bytes_min: PayloadBytesMin) -> Result<Scenario, LoadError> {
         load(self.file.as_deref(), &self.overrides, payload_bytes_min)
+    }
+
+    /// The same for one who starts the servers: URLs may say `{port}`.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load_for_servers(&self, payload_bytes_min: PayloadBytesMin) -> Result<Scenario, LoadError> {
+        load_for(Ports::Chosen, self.file.as_deref(), &self.overrides, payload_bytes_min)
     }
 }
 

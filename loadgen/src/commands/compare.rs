@@ -105,7 +105,7 @@ fn subject(options: &cli::CompareOptions) -> Result<Subject, CommandError> {
         servers.build.clone_from(build);
     }
     servers.cores = options.server_cores.iter().map(|&core| core as usize).collect();
-    let scenario = Box::new(options.source.load(payload::bytes_min)?);
+    let scenario = Box::new(options.source.load_for_servers(payload::bytes_min)?);
     let servers = Box::new(servers);
     if matches!(options.mode, CompareMode::Same { .. }) || options.trials > 1 {
         let trials = usize::try_from(options.trials).unwrap_or(usize::MAX);
@@ -190,6 +190,11 @@ mod tests {
         let gate = gate_options(&asked, subject(&asked).unwrap(), None);
         assert_eq!((gate.pairs, gate.seed, gate.strictness), (Pairs::Fixed(7), 5, Strictness::Lenient));
         assert_eq!(gate.gate.unwrap().into_iter().collect::<Vec<_>>(), ["latency.p999", "lost"]);
+        let asked = options("--base x --candidate y --url ws://h:{port}/{room}");
+        let Subject::Servers { scenario, .. } = subject(&asked).unwrap() else { panic!("two servers") };
+        assert_eq!(scenario.target.url, "ws://h:{port}/{room}");
+        let wrong = subject(&options("--base x --candidate y --url ws://h:{ports}/")).unwrap_err();
+        assert!(wrong.to_string().contains("target.url"), "{wrong}");
         let asked = options("--base x --candidate y");
         assert_eq!(gate_options(&asked, subject(&asked).unwrap(), None).gate, None);
         let Subject::Trial { trials, injection, .. } =

@@ -71,23 +71,23 @@ pub fn exit_of(run: &Run) -> Exit {
 }
 
 fn keep(outcome: &Run, options: &OutputOptions) -> Result<(), CommandError> {
-    if let Some(folder) = &options.out {
-        write_folder(outcome, folder)?;
-    }
+    let written = options.out.as_ref().map_or(Ok(()), |folder| write_folder(outcome, folder));
     if let Some(results) = &options.record {
         let mut recorded = outcome.clone();
         recorded.machine.calibration = calibrate(&Kernel::default());
         let runs = [("run-1".to_owned(), recorded)];
         // Standard output may be the outcome's as JSON.
-        keep::record_in(results, &runs, (Path::new("."), &[]), &mut io::stderr())?;
+        // A disk that takes nothing more may not be this one.
+        let recorded = keep::record_in(results, &runs, (Path::new("."), &[]), &mut io::stderr());
+        return written.and(recorded);
     }
-    Ok(())
+    written
 }
 
-/// Writes a run in every format into `folder`, which is made if it is not there.
+/// Writes a run in every format into `folder`, which is made if it is not there. Each file is whole, or not there.
 ///
 /// # Errors
-/// It cannot be written; the error names the file.
+/// Some cannot be written: the error names the first of these; the others are there.
 pub fn write_folder(outcome: &Run, folder: &Path) -> Result<(), CommandError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -101,11 +101,24 @@ pub fn write_folder(outcome: &Run, folder: &Path) -> Result<(), CommandError> {
         ("run.csv", Format::Csv),
         ("report.html", Format::Html),
     ];
+    let mut result = Ok(());
     for (name, format) in files {
         let path = folder.join(name);
         let mut bytes = Vec::new();
-        output::write(format, &outcome.scenario.name, outcome, &mut bytes).map_err(failed(&path))?;
-        fs::write(&path, bytes).map_err(failed(&path))?;
+        let written = output::write(format, &outcome.scenario.name, outcome, &mut bytes);
+        let written = written.and_then(|()| fs::write(&path, bytes).inspect_err(|_| remove_part(&path)));
+        // A full disk may still take smaller ones.
+        if let Err(error) = written.map_err(failed(&path)) {
+            result = result.and(Err(error));
+        }
     }
-    Ok(())
+    result
+}
+
+/// Half a file must not be taken for a result. What is no plain file is somebody's device or link.
+fn remove_part(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        // There is nobody to tell: the error that led here is on its way.
+        fs::remove_file(path).ok();
+    }
 }

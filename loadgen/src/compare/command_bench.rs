@@ -7,15 +7,13 @@ use super::bench::{Bench, BenchError, Side};
 use super::server_process::{ServerCommand, ServerProcess};
 use crate::outcome::Run;
 use crate::scenario::Scenario;
+use crate::scenario::load::PORT;
 
 /// What a runner fails with.
 pub type RunError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a scenario against a server that is up; told the process that listens, to look at its CPU and memory.
 pub type Runner<'a> = dyn FnMut(&Scenario, u32) -> Result<Run, RunError> + 'a;
-
-/// Stands for a port in commands and URLs: a free one is chosen for each run.
-const PORT: &str = "{port}";
 
 /// See the module.
 pub struct CommandBench<'a> {

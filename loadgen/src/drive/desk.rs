@@ -7,6 +7,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Sent;
+use super::dues::{Dues, find};
 use super::part::{Part, PhasePart, Tick};
 use super::window::Window;
 use crate::clock::Nanos;
@@ -14,7 +16,7 @@ use crate::fan_out::{FanOut, Keep, ring_for};
 use crate::ledger::{Account, Expectation, Ledger, Resumes, Seen, Why};
 use crate::outcome::Distribution;
 use crate::scenario::Scenario;
-use crate::schedule::{Schedule, Span};
+use crate::schedule::Span;
 use crate::seats::{Kind, Seat, Seats};
 use crate::stamp::{self, Read};
 
@@ -34,6 +36,22 @@ struct Place {
     ledger: Option<Ledger>,
 }
 
+/// Messages that no ledger knows to be lost any more.
+#[derive(Debug)]
+struct Gone {
+    publisher: u32,
+    sequences: Range<u64>,
+    whose: Whose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Its ledger was full.
+    Member,
+    /// It has left, as churning members do.
+    Leaver,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -41,8 +59,8 @@ pub(super) struct Desk {
     publishers: u32,
     seats: Arc<Seats>,
     places: Vec<Place>,
-    /// Lost for whoever has left, or forgotten by a full ledger: publisher and sequences.
-    gone: Vec<(u32, Range<u64>)>,
+    /// Lost for whoever has left, or forgotten by a full ledger.
+    gone: Vec<Gone>,
     /// Due time of offset 0; none before the start.
     first_due: Option<Nanos>,
     spans: Vec<Span>,
@@ -153,7 +171,8 @@ impl Desk {
             for missing in left.missing(&sent) {
                 let slot = u32::try_from(missing.slot).unwrap_or(u32::MAX);
                 if self.gone.len() < GONE_MAX {
-                    self.gone.push((self.seats.publisher_at(seat.room, slot), missing.sequences));
+                    let publisher = self.seats.publisher_at(seat.room, slot);
+                    self.gone.push(Gone { publisher, sequences: missing.sequences, whose: Whose::Leaver });
                 }
             }
             *ledger = None;
@@ -221,7 +240,8 @@ impl Desk {
             && self.gone.len() < GONE_MAX
         {
             let slot = u32::try_from(forgotten.slot).unwrap_or(u32::MAX);
-            self.gone.push((self.seats.publisher_at(seat.room, slot), forgotten.sequences));
+            let publisher = self.seats.publisher_at(seat.room, slot);
+            self.gone.push(Gone { publisher, sequences: forgotten.sequences, whose: Whose::Member });
         }
         let latency_ns = now.since_ns(stamp.due);
         self.second.deliveries += 1;
@@ -280,41 +300,65 @@ impl Desk {
         Tick { second, connected: self.connected, gaps: self.gaps, ..tick }
     }
 
-    /// Settles the accounts: nothing comes any more. `sent`: messages by publisher; `closed_loop_dues`: when each was
-    /// due, where no schedule tells.
-    pub(super) fn close(&mut self, scenario: &Scenario, sent: &[u64], closed_loop_dues: &[Vec<Nanos>]) -> Part {
-        let mut dues = None;
-        for Place { seat, ledger } in &self.places {
+    /// By publisher: above the highest sequence that anybody here got.
+    pub(super) fn heard(&self) -> Vec<u64> {
+        let mut heard = vec![0; self.publishers as usize];
+        for (seat, ledger) in self.places.iter().filter_map(|place| Some((place.seat, place.ledger.as_ref()?))) {
+            for slot in 0..self.seats.publishers_of_room(seat.room) {
+                let heard: &mut u64 = &mut heard[self.seats.publisher_at(seat.room, slot) as usize];
+                *heard = (*heard).max(ledger.heard(slot as usize));
+            }
+        }
+        heard
+    }
+
+    /// Settles the accounts: nothing comes any more. `sent` by publisher; `dues` tells when each message was due, and
+    /// is asked only if something was lost.
+    pub(super) fn close(&mut self, sent: &[Sent], dues: &mut Dues<'_>) -> Part {
+        // Forgotten by ledgers, and excused all the same: of no matter which message of a publisher.
+        let mut excused = vec![0; sent.len()];
+        for Place { seat, ledger } in &mut self.places {
             let Some(ledger) = ledger else { continue };
-            let by_slot = |slot| sent[self.seats.publisher_at(seat.room, slot) as usize];
-            let sent: Vec<u64> = (0..self.seats.publishers_of_room(seat.room)).map(by_slot).collect();
-            let account = ledger.close(&sent);
+            let publishers =
+                (0..self.seats.publishers_of_room(seat.room)).map(|slot| self.seats.publisher_at(seat.room, slot));
+            let publishers: Vec<usize> = publishers.map(|publisher| publisher as usize).collect();
+            let counts: Vec<u64> = publishers.iter().map(|publisher| sent[*publisher].sequences).collect();
+            for (slot, publisher) in publishers.iter().enumerate() {
+                excused[*publisher] += ledger.excuse(slot, counts[slot], &sent[*publisher].refused);
+            }
+            let account = ledger.close(&counts);
             self.part.account.add(&account);
             if account.lost_in_gaps + account.lost_at_tail == 0 {
                 continue;
             }
-            let dues = dues.get_or_insert_with(|| Dues::new(scenario, &self.spans, self.first_due, closed_loop_dues));
-            for missing in ledger.missing(&sent) {
-                let slot = u32::try_from(missing.slot).unwrap_or(u32::MAX);
-                let publisher = self.seats.publisher_at(seat.room, slot);
+            for missing in ledger.missing(&counts) {
                 // Whatever a server made up: no more than was sent is lost.
-                let sent = sent[missing.slot];
-                for sequence in missing.sequences.start..missing.sequences.end.min(sent) {
-                    if let Some(span) = dues.span_of(publisher, sequence) {
+                for sequence in missing.sequences.start..missing.sequences.end.min(counts[missing.slot]) {
+                    if let Some(span) = dues.span_of(publishers[missing.slot], sequence) {
                         self.part.phases[span].lost += 1;
                     }
                 }
             }
         }
-        if !self.gone.is_empty() {
-            let dues = dues.get_or_insert_with(|| Dues::new(scenario, &self.spans, self.first_due, closed_loop_dues));
-            for (publisher, sequences) in std::mem::take(&mut self.gone) {
-                let end = sequences.end.min(sent[publisher as usize]);
-                for span in (sequences.start..end).filter_map(|sequence| dues.span_of(publisher, sequence)) {
+        for Gone { publisher, sequences, whose } in std::mem::take(&mut self.gone) {
+            let publisher = publisher as usize;
+            let Sent { sequences: end, refused, .. } = &sent[publisher];
+            if whose == Whose::Leaver {
+                // Its account was settled when it left.
+                let refused = refused.count_in(sequences.clone());
+                self.part.account.expected -= refused;
+                self.part.account.lost_in_gaps -= refused;
+            }
+            for sequence in refused.rest_of(sequences.start..sequences.end.min(*end)).flatten() {
+                if excused[publisher] > 0 && whose == Whose::Member {
+                    excused[publisher] -= 1;
+                } else if let Some(span) = dues.span_of(publisher, sequence) {
                     self.part.phases[span].lost += 1;
                 }
             }
         }
+        // What comes from here on is too late for every phase.
+        self.first_due = None;
         self.part.unfinished = self.fan_out.finish();
         self.part.partials = self.fan_out.take_partials();
         std::mem::take(&mut self.part)
@@ -330,42 +374,5 @@ impl Desk {
         let record = |times: &mut Distribution, ns| times.record(ns);
         record(&mut self.part.connect, connect_ns);
         record(&mut self.part.handshake, handshake_ns);
-    }
-}
-
-/// The span that `offset_ns` is in, looked for from `near` on.
-fn find(spans: &[Span], near: usize, offset_ns: u64) -> Option<usize> {
-    let holds = |span: &Span| span.start_ns <= offset_ns && offset_ns < span.end_ns;
-    if spans.get(near).is_some_and(holds) {
-        return Some(near);
-    }
-    spans.iter().position(holds)
-}
-
-/// In which phase each message was due; made only if something was lost.
-struct Dues {
-    by_publisher: Vec<Vec<u32>>,
-}
-
-impl Dues {
-    fn new(scenario: &Scenario, spans: &[Span], first_due: Option<Nanos>, closed_loop: &[Vec<Nanos>]) -> Self {
-        let mut by_publisher = vec![Vec::new(); scenario.publishers.count as usize];
-        if scenario.publishers.window.is_none() {
-            for due in Schedule::new(&scenario.publishers, spans, scenario.seed) {
-                by_publisher[due.publisher as usize].push(due.phase);
-            }
-        }
-        for (phases, dues) in by_publisher.iter_mut().zip(closed_loop) {
-            let span_of = |due: &Nanos| first_due.and_then(|first| find(spans, 0, due.since_ns(first)));
-            phases
-                .extend(dues.iter().map(|due| span_of(due).map_or(u32::MAX, |span| u32::try_from(span).unwrap_or(0))));
-        }
-        Self { by_publisher }
-    }
-
-    fn span_of(&self, publisher: u32, sequence: u64) -> Option<usize> {
-        let phases = self.by_publisher.get(publisher as usize)?;
-        let phase = *phases.get(usize::try_from(sequence).ok()?)?;
-        (phase != u32::MAX).then_some(phase as usize)
     }
 }

@@ -33,8 +33,14 @@ pub(super) struct Posts {
 /// After the end, a message that is later than this is given up.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
-/// Posts what is due until nothing more can be.
-pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, timeout: Duration) {
+/// Posts what is due until nothing more can be, and all is answered or given up.
+pub(super) async fn run(posts: Posts, audience: Arc<Audience>, number: u32, timeout: Duration) {
+    let book = Arc::clone(&posts.book);
+    post_all(posts, audience, number, timeout).await;
+    book.lock().expect("nobody panics while holding it").posting -= 1;
+}
+
+async fn post_all(mut posts: Posts, audience: Arc<Audience>, number: u32, timeout: Duration) {
     let mut sender: Option<SendRequest<Full<Bytes>>> = None;
     let (mut payload, mut body) = (Vec::new(), Vec::new());
     // What the server refuses was not published: the next message gets its number, or it would look like a loss.
@@ -75,7 +81,10 @@ pub(super) async fn run(mut posts: Posts, audience: Arc<Audience>, number: u32, 
             },
             Err(why) => {
                 // Without an answer nobody knows whether it was published: its number is not used again.
-                sequence += u64::from(posted);
+                if posted {
+                    sequence += 1;
+                    book.unanswered(due.publisher);
+                }
                 book.error(format!("publisher: {why}"));
             }
         }

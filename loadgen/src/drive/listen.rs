@@ -1,25 +1,32 @@
 //! A connection from its handshake on: becoming a member, then everything that arrives.
 
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Poll, ready};
 
-use bytes::Bytes;
-use fastwebsockets::Payload;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
-use super::connect::kind_of_http;
-use super::messages::{Message, Messages};
-use crate::adapter::{Event, Kind, Outgoing, Position, Session};
+use super::connect::{kind_of, kind_of_http};
+use super::hearing::{Reaction, hear, hear_frames};
+use super::messages::Messages;
+use crate::adapter::{Kind, Position, Session};
 use crate::clock::Nanos;
 
 /// Why a connection ended, in a word or two.
 pub(super) type End = String;
 
+/// What one read takes at most: little, as slow members are to read slowly.
+const READ_BYTES: usize = 4 << 10;
+
 /// What carries a session's messages.
-pub(super) enum Stream<S> {
+enum Stream<S> {
     /// WebSocket messages.
-    Messages(Box<Messages<S>>),
+    Messages(S, Box<Messages>),
     /// The body of an answer.
     Body(Incoming),
 }
@@ -31,7 +38,23 @@ pub(super) struct Line<S> {
     /// The server announced that what was missed is lost.
     not_resumed: bool,
     /// What the server refused in the last arrival.
-    refused: Vec<String>,
+    refused: Vec<Refusal>,
+}
+
+/// What a server refused.
+pub(super) struct Refusal {
+    pub(super) what: Refused,
+    /// Its words.
+    pub(super) words: String,
+}
+
+/// See [`Refusal`].
+#[derive(Clone, Copy)]
+pub(super) enum Refused {
+    /// To connect, or to join.
+    Connection,
+    /// A publication: which one of this session, if it is known.
+    Publication(Option<u64>),
 }
 
 /// Who gets what arrives.
@@ -49,24 +72,39 @@ impl<F: FnMut(&[u8], Nanos)> Ear for F {
     }
 }
 
-/// One arrival: for an event stream several messages, or a part of one.
-enum Arrival {
-    Message(Kind, Bytes),
-    Collected(Kind, Vec<u8>),
-    Nothing,
+/// A line that somebody else reads on.
+pub(super) struct Parts<S> {
+    pub(super) session: Session,
+    pub(super) stream: S,
+    pub(super) messages: Messages,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// A WebSocket connection behind its handshake.
     pub(super) fn over_messages(session: Session, stream: S) -> Self {
-        let stream = Stream::Messages(Box::new(Messages::new(stream)));
-        Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false, refused: Vec::new() }
+        Self::new(session, Stream::Messages(stream, Box::default()))
     }
 
     /// An event stream behind the head of its answer.
     pub(super) fn over_body(session: Session, body: Incoming) -> Self {
-        let stream = Stream::Body(body);
+        Self::new(session, Stream::Body(body))
+    }
+
+    fn new(session: Session, stream: Stream<S>) -> Self {
         Self { session: Arc::new(Mutex::new(session)), stream, not_resumed: false, refused: Vec::new() }
+    }
+
+    /// What it is made of, if it is a WebSocket and nobody shares its session.
+    pub(super) fn into_parts(self) -> Result<Parts<S>, Self> {
+        let Self { session, stream, not_resumed, refused } = self;
+        match (Arc::try_unwrap(session), stream) {
+            (Ok(session), Stream::Messages(stream, messages)) => {
+                let session = session.into_inner().expect("nobody panics while holding it");
+                Ok(Parts { session, stream, messages: *messages })
+            }
+            (Ok(session), stream) => Err(Self { session: Arc::new(session), stream, not_resumed, refused }),
+            (Err(session), stream) => Err(Self { session, stream, not_resumed, refused }),
+        }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -80,10 +118,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Speaks until the server has made this connection a member. Publications that come before count as well.
     pub(super) async fn join(&mut self, ear: &mut impl Ear) -> Result<(), End> {
-        let opening = self.session().opening();
-        for outgoing in opening {
-            self.send(outgoing).await?;
-        }
+        let mut opening = Reaction::default();
+        let outgoing = self.session().opening();
+        outgoing.into_iter().for_each(|outgoing| opening.send(outgoing));
+        self.write(&opening.answer).await?;
         while !self.is_joined() {
             self.next(ear).await?;
         }
@@ -95,8 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.not_resumed
     }
 
-    /// What the server refused in the last arrival: its words.
-    pub(super) fn refused(&self) -> &[String] {
+    /// What the server refused in the last arrival.
+    pub(super) fn refused(&self) -> &[Refusal] {
         &self.refused
     }
 
@@ -107,44 +145,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// Takes the next arrival; `ear` gets each payload in it. How many bytes it was.
     pub(super) async fn next(&mut self, ear: &mut impl Ear) -> Result<usize, End> {
         self.refused.clear();
-        let arrival = self.arrival().await?;
-        let now = Nanos::now();
-        let (kind, bytes) = match &arrival {
-            Arrival::Message(kind, bytes) => (*kind, &bytes[..]),
-            Arrival::Collected(kind, bytes) => (*kind, &bytes[..]),
-            Arrival::Nothing => return Ok(0),
-        };
-        let (mut answers, mut refused, mut not_resumed) = (Vec::new(), std::mem::take(&mut self.refused), false);
-        let received = self.session().receive(kind, bytes, &mut |event| match event {
-            Event::Publication(payload) => ear.publication(payload, now),
-            Event::Answer(outgoing) => answers.push(outgoing),
-            Event::Refused(why) => refused.push(why),
-            Event::NotResumed => {
-                not_resumed = true;
-                ear.not_resumed();
-            }
-            Event::Joined => {}
-        });
-        self.not_resumed |= not_resumed;
-        self.refused = refused;
-        received.map_err(|error| error.to_string())?;
-        for answer in answers {
-            self.send(answer).await?;
-        }
-        self.refused.first().map_or(Ok(bytes.len()), |why| Err(format!("refused: {why}")))
+        let mut reaction = Reaction::default();
+        let heard = self.arrival(ear, &mut reaction).await;
+        self.not_resumed |= reaction.not_resumed;
+        let written = self.write(&reaction.answer).await;
+        let refusal = reaction.refusal();
+        self.refused = reaction.refused;
+        let bytes = heard?;
+        written.and(refusal).map(|()| bytes)
     }
 
-    async fn arrival(&mut self) -> Result<Arrival, End> {
-        match &mut self.stream {
-            Stream::Messages(messages) => Ok(match messages.next().await? {
-                Message::Whole(kind, payload) => Arrival::message(kind, payload),
-                Message::Collected(kind, bytes) => Arrival::Collected(kind, bytes),
-                Message::Nothing => Arrival::Nothing,
-            }),
+    async fn arrival(&mut self, ear: &mut impl Ear, reaction: &mut Reaction) -> Result<usize, End> {
+        let Self { session, stream, .. } = self;
+        let session = || session.lock().expect("nobody panics while holding it");
+        match stream {
+            Stream::Messages(stream, messages) => {
+                poll_fn(|context| {
+                    // On the stack, not with each connection: what comes is taken before anything else is waited for.
+                    let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
+                    let mut buffer = ReadBuf::uninit(&mut buffer);
+                    let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+                    let (now, bytes) = (Nanos::now(), buffer.filled());
+                    let whole = read.map_err(|error| kind_of(&error)).and_then(|()| match bytes {
+                        [] => Err(kind_of(&io::Error::from(io::ErrorKind::UnexpectedEof))),
+                        _ => hear_frames((messages, &mut session()), (bytes, now), ear, reaction),
+                    });
+                    Poll::Ready(whole.map(|()| bytes.len()))
+                })
+                .await
+            }
             Stream::Body(body) => match body.frame().await {
                 Some(Ok(frame)) => {
-                    let data = frame.into_data().ok();
-                    Ok(data.map_or(Arrival::Nothing, |bytes| Arrival::Message(Kind::Text, bytes)))
+                    let Ok(bytes) = frame.into_data() else { return Ok(0) };
+                    hear(&mut session(), (Kind::Text, &bytes, Nanos::now()), ear, reaction)?;
+                    Ok(bytes.len())
                 }
                 Some(Err(error)) => Err(kind_of_http(&error)),
                 None => Err("end of the stream".to_owned()),
@@ -152,21 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
-    async fn send(&mut self, outgoing: Outgoing) -> Result<(), End> {
+    /// Frames; an event stream has no way back.
+    async fn write(&mut self, frames: &[u8]) -> Result<(), End> {
         match &mut self.stream {
-            Stream::Messages(messages) => messages.send(outgoing).await,
-            Stream::Body(_) => Ok(()),
-        }
-    }
-}
-
-impl Arrival {
-    fn message(kind: Kind, payload: Payload<'_>) -> Self {
-        match payload {
-            Payload::Bytes(bytes) => Self::Message(kind, bytes.freeze()),
-            Payload::Owned(bytes) => Self::Collected(kind, bytes),
-            Payload::Borrowed(bytes) => Self::Collected(kind, bytes.to_vec()),
-            Payload::BorrowedMut(bytes) => Self::Collected(kind, bytes.to_vec()),
+            Stream::Messages(stream, _) if !frames.is_empty() => {
+                stream.write_all(frames).await.map_err(|error| kind_of(&error))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! ┌ worker ──────────────────────────────────────────────────────────────────────────────────────────┐
 //! │ control thread: ticks, phases, own CPU                                                           │
 //! │ pacer thread:  schedule → due → payload → frame → outlet ──→ socket     (never waits for readers) │
-//! │ data thread:   ramp → connect → subscriber tasks → desk (ledger, fan-out, distributions)          │
+//! │ data thread:   ramp → connect → member? ─ tasks of slow, churning … ones → desk                   │
+//! │ reader thread:                  normal ones → frames → dialect → desk (ledger, fan-out, times)    │
 //! └──────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -14,6 +15,8 @@
 
 mod connect;
 mod desk;
+mod dues;
+mod hearing;
 mod http_publisher;
 mod listen;
 mod messages;
@@ -22,8 +25,10 @@ mod pacer;
 mod part;
 mod publisher;
 mod ramp;
+mod reader;
 mod sent;
 mod subscriber;
+mod usage;
 mod window;
 mod wire;
 mod worker;
@@ -31,10 +36,11 @@ mod worker;
 use serde::{Deserialize, Serialize};
 
 pub use part::{Part, PhasePart, Tick};
+pub(crate) use usage::{Edge, measured_edges};
 pub use worker::work;
-pub(crate) use worker::{Edge, measured_edges};
 
 use crate::clock::Nanos;
+use crate::ledger::Refused;
 use crate::outcome::Connections;
 use crate::scenario::Scenario;
 
@@ -75,11 +81,34 @@ pub enum Command {
     },
     /// Publish nothing more.
     Stop,
-    /// Nothing comes any more: settle the accounts. Each publisher's number of messages.
+    /// Nothing comes any more: say what was sent and heard.
+    Tally,
+    /// Settle the accounts.
     Close {
         /// By publisher, all workers'.
-        sent: Vec<u64>,
+        sent: Vec<Sent>,
     },
+}
+
+/// What one publisher sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Sequences that it used: those below this one.
+    pub sequences: u64,
+    /// Of these, those that the server did not take, or did not answer. Nobody is owed them.
+    pub refused: Refused,
+    /// The server ended its connection, which may be how it refuses.
+    pub ended: bool,
+}
+
+impl Sent {
+    /// Says how far this publisher was heard, by whoever heard most of it. What a publisher whose connection was ended
+    /// had sent behind that, nobody knows to have been taken.
+    pub fn heard_until(&mut self, heard: u64) {
+        if self.ended && heard < self.sequences {
+            self.refused.add(heard..self.sequences);
+        }
+    }
 }
 
 /// What a worker tells the coordinator.
@@ -96,10 +125,17 @@ pub enum Report {
     },
     /// A second has passed.
     Tick(Box<Tick>),
-    /// The schedule is over: messages sent, by publisher of this worker.
+    /// The schedule is over and all posts are answered: messages sent, by publisher of this worker.
     Sent {
         /// Publisher and count.
         sent: Vec<(u32, u64)>,
+    },
+    /// The answer to [`Command::Tally`].
+    Tally {
+        /// By publisher of this worker.
+        sent: Vec<(u32, Sent)>,
+        /// By publisher, all workers': above the highest sequence that a subscriber of this worker got.
+        heard: Vec<u64>,
     },
     /// The accounts.
     Done(Box<Part>),

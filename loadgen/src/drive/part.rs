@@ -125,7 +125,7 @@ pub struct Part {
     pub publish_errors: BTreeMap<String, u64>,
     /// CPU of the worker's process during the measured phases, seconds.
     pub cpu_seconds: f64,
-    /// CPU of its busiest thread then, as part of a core.
+    /// CPU of its busiest thread then (pinned: of all of them), as part of a core.
     pub busiest_thread: f64,
     /// Most members at once.
     pub connected_max: u64,

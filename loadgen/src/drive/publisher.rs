@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::connect::{Carrier, Failure, within};
 use super::http_publisher::{self, Posts};
-use super::listen::Line;
+use super::listen::{Line, Refusal, Refused};
 use super::outlet::Outlet;
 use super::pacer::Ink;
 use super::ramp::room_name;
@@ -51,6 +51,7 @@ pub(super) async fn open(
         let posts =
             Posts { publish, due: receiver, ink: Arc::clone(ink), book: Arc::clone(book), stop: Arc::clone(stop) };
         let timeout = audience.scenario.subscribers.handshake_timeout;
+        book.lock().expect("nobody panics while holding it").posting += 1;
         tokio::spawn(http_publisher::run(posts, Arc::clone(audience), number, timeout));
         return Ok(Voice::Posts(sender));
     }
@@ -69,23 +70,27 @@ pub(super) async fn open(
     };
     let (line, outlet) = within(audience.scenario.subscribers.handshake_timeout, opening).await?;
     let session = Arc::clone(&line.session);
-    tokio::spawn(read(line, Arc::clone(audience), Arc::clone(book)));
+    tokio::spawn(read(line, number, Arc::clone(audience), Arc::clone(book)));
     Ok(Voice::Connection { outlet, session })
 }
 
 /// Takes whatever comes (where publishers are members, a copy of every message), so that the server does not find it
 /// slow. Each refusal counts.
-async fn read(mut line: Line<PublisherWire>, audience: Arc<Audience>, book: Arc<Mutex<SentBook>>) {
+async fn read(mut line: Line<PublisherWire>, number: u32, audience: Arc<Audience>, book: Arc<Mutex<SentBook>>) {
     let mut copy = |_: &[u8], now: Nanos| audience.desk.lock().expect("nobody panics while holding it").unaudited(now);
     loop {
         if let Err(end) = line.next(&mut copy).await {
             let mut book = book.lock().expect("nobody panics while holding it");
             if line.refused().is_empty() {
                 book.error(format!("publisher: {end}"));
+                book.sent[number as usize].ended = true;
                 return;
             }
-            for why in line.refused() {
-                book.error(format!("publisher: refused: {why}"));
+            for Refusal { what, words } in line.refused() {
+                match what {
+                    Refused::Publication(which) => book.refused(number, *which, words),
+                    Refused::Connection => book.error(format!("publisher: refused: {words}")),
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::connect::{Carrier, Route, within};
 use super::desk::Desk;
 use super::listen::{Ear, End, Line};
+use super::reader::Intake;
 use super::wire::Wire;
 use crate::adapter::{Dialect, Position, Role, Session};
 use crate::clock::Nanos;
@@ -28,6 +29,8 @@ pub(super) struct Audience {
     pub(super) dialect: Arc<Dialect>,
     pub(super) route: Route,
     pub(super) desk: Mutex<Desk>,
+    /// Takes over normal members.
+    pub(super) intake: Intake,
 }
 
 /// One of them.
@@ -68,6 +71,13 @@ impl Subscriber {
                 tokio::time::sleep(self.audience.scenario.mix.reconnect_away.max(Duration::from_millis(100))).await;
                 continue;
             };
+            if self.kind == Kind::Normal {
+                line = match line.into_parts() {
+                    Ok(parts) => return self.audience.intake.hand_over(self.place, parts),
+                    // An event stream.
+                    Err(line) => line,
+                };
+            }
             let heard = self.listen(&mut line, back_since.take(), &mut random).await;
             position = line.position();
             drop(line);

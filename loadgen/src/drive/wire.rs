@@ -1,6 +1,7 @@
 //! A connection's bytes: the socket, behind what was read together with the answer to its handshake.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -18,23 +19,41 @@ use crate::scenario::Acks;
 /// because nothing else came.
 const ASKED_EVERY_READS: u8 = 16;
 
-/// A subscriber's.
-pub(super) struct Wire {
-    pub(super) stream: TcpStream,
-    pub(super) unread: Bytes,
+/// Asks the kernel, now and then, not to acknowledge what is read at once.
+#[derive(Clone, Copy)]
+pub(super) struct DelayedAcks {
     acks: Acks,
     reads: u8,
 }
 
-impl Wire {
-    pub(super) const fn new(stream: TcpStream, unread: Bytes, acks: Acks) -> Self {
-        Self { stream, unread, acks, reads: 0 }
+impl DelayedAcks {
+    pub(super) const fn new(acks: Acks) -> Self {
+        Self { acks, reads: 0 }
     }
 
-    #[cold]
-    fn delay_acks(&self) {
-        // A kernel that does not know it acknowledges as it likes.
-        SockRef::from(&self.stream).set_tcp_quickack(false).ok();
+    /// Something was read.
+    #[inline]
+    pub(super) fn after_read(&mut self, socket: &impl AsFd) {
+        if self.acks == Acks::Delayed {
+            self.reads = self.reads.wrapping_add(1);
+            if self.reads.is_multiple_of(ASKED_EVERY_READS) {
+                // A kernel that does not know it acknowledges as it likes.
+                SockRef::from(socket).set_tcp_quickack(false).ok();
+            }
+        }
+    }
+}
+
+/// A subscriber's.
+pub(super) struct Wire {
+    pub(super) stream: TcpStream,
+    pub(super) unread: Bytes,
+    pub(super) acks: DelayedAcks,
+}
+
+impl Wire {
+    pub(super) const fn new(stream: TcpStream, unread: Bytes, acks: Acks) -> Self {
+        Self { stream, unread, acks: DelayedAcks::new(acks) }
     }
 }
 
@@ -44,15 +63,13 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if take_unread(&mut self.unread, buffer) {
+        let Self { stream, unread, acks } = &mut *self;
+        if take_unread(unread, buffer) {
             return Poll::Ready(Ok(()));
         }
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if self.acks == Acks::Delayed && read.is_ready() {
-            self.reads = self.reads.wrapping_add(1);
-            if self.reads.is_multiple_of(ASKED_EVERY_READS) {
-                self.delay_acks();
-            }
+        let read = Pin::new(&mut *stream).poll_read(context, buffer);
+        if read.is_ready() {
+            acks.after_read(stream);
         }
         read
     }

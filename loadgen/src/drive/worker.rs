@@ -10,20 +10,21 @@ use tokio::sync::oneshot;
 
 use super::connect::Route;
 use super::desk::Desk;
+use super::dues::Dues;
 use super::pacer::{ClosedLoopDues, Ink, Pacer};
 use super::publisher::{self, Voice};
 use super::ramp::ramp;
+use super::reader::{self, Intake};
 use super::sent::SentBook;
 use super::subscriber::Audience;
+use super::usage::{Edge, Threads, Usage, measured_edges};
 use super::window::Window;
-use super::{Command, Part, Report, Task};
+use super::{Command, Part, Report, Sent, Task};
 use crate::adapter::Dialect;
 use crate::clock::Nanos;
 use crate::fan_out::Keep;
-use crate::machine::Kernel;
-use crate::machine::process::{Follow, Sample, Sampler};
 use crate::payload::Payloads;
-use crate::scenario::PhaseKind;
+use crate::scenario::PublishVia;
 use crate::schedule::{Schedule, Span, spans};
 use crate::seats::Seats;
 
@@ -52,22 +53,13 @@ struct Worker {
     /// Ends the data thread.
     end: Option<oneshot::Sender<()>>,
     data: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
     pacer: Option<JoinHandle<ClosedLoopDues>>,
     /// What the data thread has when the ramp is over.
     ramped: Receiver<Vec<(u32, Voice)>>,
     voices: Option<Vec<(u32, Voice)>>,
     closed_loop_dues: ClosedLoopDues,
     usage: Usage,
-}
-
-/// The process's own CPU.
-struct Usage {
-    sampler: Option<Sampler>,
-    last: Option<Sample>,
-    /// At the beginning of the measured phase that is running.
-    measured_since: Option<Sample>,
-    cpu_seconds: f64,
-    busiest: (f64, f64),
 }
 
 impl Worker {
@@ -89,7 +81,9 @@ impl Worker {
         let desk =
             Desk::new((task.run_id, &scenario), Arc::clone(&seats), &numbers, (keep, window.clone()), spans.clone());
         let route = Route::new(dialect.transport(), &scenario.subscribers, task.index);
-        let audience = Arc::new(Audience { scenario: Arc::clone(&scenario), dialect, route, desk: Mutex::new(desk) });
+        let intake = Intake::new().map_err(|error| format!("no reader: {error}"))?;
+        let (desk, of_audience) = (Mutex::new(desk), Arc::clone(&scenario));
+        let audience = Arc::new(Audience { scenario: of_audience, dialect, route, desk, intake });
         let ink = Arc::new(Ink {
             run_id: task.run_id,
             payloads,
@@ -103,7 +97,9 @@ impl Worker {
         let everybody = Everybody { seats, numbers, publishers, tell_ramped };
         let stop = Arc::new(AtomicBool::new(false));
         let shared = (Arc::clone(&audience), Arc::clone(&ink), Arc::clone(&book), Arc::clone(&stop));
+        let reader = reader::start(&audience)?;
         let data = data_thread(shared, everybody, ended)?;
+        let threads = if task.pin.is_some() { Threads::ShareACore } else { Threads::HaveTheMachine };
         Ok(Self {
             task,
             spans,
@@ -114,11 +110,12 @@ impl Worker {
             window,
             end: Some(end),
             data: Some(data),
+            reader: Some(reader),
             pacer: None,
             ramped,
             voices: None,
             closed_loop_dues: Vec::new(),
-            usage: Usage::new(),
+            usage: Usage::new(threads),
         })
     }
 
@@ -144,6 +141,12 @@ impl Worker {
                     }
                     edges.clear();
                 }
+                Ok(Command::Tally) => {
+                    let report = self.tally();
+                    if reports.send((self.task.index, report)).is_err() {
+                        return self.abandon();
+                    }
+                }
                 Ok(Command::Close { sent }) => {
                     let part = self.close(&sent);
                     drop(reports.send((self.task.index, Report::Done(Box::new(part)))));
@@ -163,7 +166,7 @@ impl Worker {
                 news.push(self.ramp_report(voices.len()));
                 self.voices = Some(voices);
             }
-            if self.pacer.as_ref().is_some_and(JoinHandle::is_finished) && !pacer_reported {
+            if !pacer_reported && self.has_published() {
                 pacer_reported = true;
                 news.push(Report::Sent { sent: self.sent() });
             }
@@ -208,9 +211,23 @@ impl Worker {
         self.pacer = Some(thread.expect("the system gives a thread"));
     }
 
+    /// Whether the schedule is over, and no post is without an answer that may yet come.
+    fn has_published(&self) -> bool {
+        self.pacer.as_ref().is_some_and(JoinHandle::is_finished)
+            && self.book.lock().expect("nobody panics while holding it").posting == 0
+    }
+
     fn sent(&self) -> Vec<(u32, u64)> {
         let book = self.book.lock().expect("nobody panics while holding it");
-        (0..).zip(book.sent.iter().copied()).filter(|(publisher, _)| self.task.drives(*publisher)).collect()
+        let sent = (0..).zip(&book.sent).filter(|(publisher, _)| self.task.drives(*publisher));
+        sent.map(|(publisher, sent)| (publisher, sent.sequences)).collect()
+    }
+
+    fn tally(&self) -> Report {
+        let heard = self.audience.desk.lock().expect("nobody panics while holding it").heard();
+        let book = self.book.lock().expect("nobody panics while holding it");
+        let sent = (0..).zip(&book.sent).filter(|(publisher, _)| self.task.drives(*publisher));
+        Report::Tally { sent: sent.map(|(publisher, sent)| (publisher, sent.clone())).collect(), heard }
     }
 
     fn tick(&mut self, second: u64) -> Report {
@@ -221,25 +238,21 @@ impl Worker {
         Report::Tick(Box::new(tick))
     }
 
-    fn close(&mut self, sent: &[u64]) -> Part {
+    fn close(&mut self, sent: &[Sent]) -> Part {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(pacer) = self.pacer.take() {
             self.closed_loop_dues = pacer.join().expect("the pacer does not panic");
         }
         let scenario = Arc::clone(&self.audience.scenario);
-        let mut sent = sent.to_vec();
-        for (publisher, count) in self.sent() {
-            // Posts may have been answered since the schedule's end was reported.
-            sent[publisher as usize] = count;
-        }
-        let mut desk = self.audience.desk.lock().expect("nobody panics while holding it");
-        let mut part = desk.close(&scenario, &sent, &self.closed_loop_dues);
-        drop(desk);
+        let first_due = *self.ink.first_due.lock().expect("nobody panics while holding it");
+        let mut dues = Dues::new(&scenario, &self.spans, first_due, &self.closed_loop_dues);
+        let mut part = self.audience.desk.lock().expect("nobody panics while holding it").close(sent, &mut dues);
         let mut book = self.book.lock().expect("nobody panics while holding it");
         for (phase, (published, lateness)) in part.phases.iter_mut().zip(std::mem::take(&mut book.phases)) {
             phase.published = published;
             phase.lateness = lateness;
         }
+        self.take_back(sent, &mut book, &mut dues, &mut part);
         part.publish_errors = std::mem::take(&mut book.errors);
         drop(book);
         part.connections.wanted =
@@ -249,6 +262,29 @@ impl Worker {
         part.closed = Nanos::now();
         self.end_data();
         part
+    }
+
+    /// What was refused was not published. Posts that were, or were not answered, were not counted.
+    fn take_back(&self, sent: &[Sent], book: &mut SentBook, dues: &mut Dues<'_>, part: &mut Part) {
+        if self.audience.scenario.target.publish == PublishVia::Http {
+            return;
+        }
+        for (phase, unnamed) in part.phases.iter_mut().zip(&book.unnamed) {
+            phase.published = phase.published.saturating_sub(*unnamed);
+        }
+        for (publisher, sent) in sent.iter().enumerate() {
+            if !u32::try_from(publisher).is_ok_and(|publisher| self.task.drives(publisher)) {
+                continue;
+            }
+            for sequence in sent.refused.ranges().flatten().take_while(|sequence| *sequence < sent.sequences) {
+                if !book.sent[publisher].refused.contains(sequence) {
+                    book.error("publisher: sent, and not taken by the server before it ended the connection");
+                }
+                if let Some(span) = dues.span_of(publisher, sequence) {
+                    part.phases[span].published = part.phases[span].published.saturating_sub(1);
+                }
+            }
+        }
     }
 
     /// The coordinator is gone.
@@ -264,6 +300,10 @@ impl Worker {
         drop(self.end.take());
         if let Some(data) = self.data.take() {
             data.join().expect("the data thread does not panic");
+        }
+        self.audience.intake.end();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
         }
     }
 }
@@ -312,57 +352,4 @@ fn data_thread(
     };
     let thread = std::thread::Builder::new().name("data".to_owned()).spawn(drive);
     thread.map_err(|error| format!("no thread: {error}"))
-}
-
-/// An end of a measured phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Edge {
-    /// It begins.
-    Begin,
-    /// It ends.
-    End,
-}
-
-/// When measured phases begin and end, in order.
-pub(crate) fn measured_edges(spans: &[Span], first_due: Nanos) -> Vec<(Nanos, Edge)> {
-    let at = |ns| first_due.after(Duration::from_nanos(ns));
-    let measured = spans.iter().filter(|span| span.kind == PhaseKind::Measured);
-    measured.flat_map(|span| [(at(span.start_ns), Edge::Begin), (at(span.end_ns), Edge::End)]).collect()
-}
-
-impl Usage {
-    fn new() -> Self {
-        // A kernel that tells nothing: the figures stay 0.
-        // Not its children: `compare` runs the server as one.
-        let mut sampler = Sampler::new(Kernel::default(), &[std::process::id()], Follow::ProcessOnly).ok();
-        let last = sampler.as_mut().and_then(|sampler| sampler.sample().ok());
-        Self { sampler, last, measured_since: None, cpu_seconds: 0.0, busiest: (0.0, 0.0) }
-    }
-
-    fn sample(&mut self) -> Option<Sample> {
-        self.sampler.as_mut()?.sample().ok()
-    }
-
-    fn edge(&mut self, edge: Edge) {
-        let Some(now) = self.sample() else { return };
-        if let Some(since) = self.measured_since.take() {
-            let used = now.since(&since);
-            self.cpu_seconds += used.cpu_seconds;
-            self.busiest.0 += used.busiest_thread * used.seconds;
-            self.busiest.1 += used.seconds;
-        }
-        self.measured_since = (edge == Edge::Begin).then_some(now);
-    }
-
-    /// CPU seconds, and the busiest thread's part of a core, since it was last asked.
-    fn second(&mut self) -> (f64, f64) {
-        let Some(now) = self.sample() else { return (0.0, 0.0) };
-        let used = self.last.as_ref().map(|last| now.since(last)).unwrap_or_default();
-        self.last = Some(now);
-        (used.cpu_seconds, used.busiest_thread)
-    }
-
-    fn busiest(&self) -> f64 {
-        if self.busiest.1 > 0.0 { self.busiest.0 / self.busiest.1 } else { 0.0 }
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::refused::Refused;
+
 /// Ranges that one subscriber remembers. With one more the lowest of the same publisher is forgotten: it stays missing,
 /// and what comes of it after all is taken for a second one.
 pub const RANGES_MAX: usize = 128;
@@ -60,6 +62,16 @@ pub(super) struct Ranges {
     counts: [u64; 3],
     untold: u64,
     forgotten: Option<Entry>,
+    /// Those forgotten that are owed, of each slot that has any.
+    hulls: Vec<Hull>,
+}
+
+/// Where the forgotten ones of a slot are: the lowest is forgotten first, so that all remembered ones are above.
+#[derive(Clone, Debug)]
+struct Hull {
+    slot: u32,
+    sequences: Range<u64>,
+    count: u64,
 }
 
 impl Ranges {
@@ -101,11 +113,64 @@ impl Ranges {
             let lowest = self.entries.partition_point(|other| other.slot < entry.slot);
             let of_slot = self.entries.get(lowest).is_some_and(|other| other.slot == entry.slot);
             let forgotten = self.entries.remove(if of_slot { lowest } else { 0 });
-            self.untold += forgotten.end - forgotten.first;
-            self.forgotten = Some(forgotten);
+            self.forget(forgotten);
         }
         let at = self.entries.partition_point(|other| (other.slot, other.first) < (entry.slot, entry.first));
         self.entries.insert(at, entry);
+    }
+
+    fn forget(&mut self, entry: Entry) {
+        let count = entry.end - entry.first;
+        self.untold += count;
+        self.forgotten = Some(entry);
+        if entry.why != Why::Owed {
+            return;
+        }
+        match self.hulls.iter_mut().find(|hull| hull.slot == entry.slot) {
+            Some(hull) => {
+                hull.sequences.end = entry.end;
+                hull.count += count;
+            }
+            None => self.hulls.push(Hull { slot: entry.slot, sequences: entry.first..entry.end, count }),
+        }
+    }
+
+    /// Takes those of a slot out that the server refused, as far as they are known.
+    pub(super) fn excuse(&mut self, slot: usize, refused: &Refused) {
+        for hull in self.hulls.iter_mut().filter(|hull| hull.slot as usize == slot) {
+            let excused = refused.count_in(hull.sequences.clone()).min(hull.count);
+            hull.count -= excused;
+            self.untold -= excused;
+            self.counts[Why::Owed as usize] -= excused;
+        }
+        for entry in std::mem::take(&mut self.entries) {
+            if entry.slot as usize != slot {
+                self.entries.push(entry);
+                continue;
+            }
+            self.counts[entry.why as usize] -= refused.count_in(entry.first..entry.end);
+            let rest = refused.rest_of(entry.first..entry.end);
+            self.entries.extend(rest.map(|rest| Entry { first: rest.start, end: rest.end, ..entry }));
+        }
+    }
+
+    /// Takes out the lowest owed ones of a slot, `count` at most: how many forgotten ones, and how many others.
+    pub(super) fn excuse_lowest(&mut self, slot: usize, count: u64) -> (u64, u64) {
+        let (mut forgotten, mut left) = (0, count);
+        for hull in self.hulls.iter_mut().filter(|hull| hull.slot as usize == slot) {
+            forgotten = hull.count.min(left);
+            hull.count -= forgotten;
+            self.untold -= forgotten;
+            left -= forgotten;
+        }
+        for entry in self.entries.iter_mut().filter(|entry| entry.slot as usize == slot && entry.why == Why::Owed) {
+            let excused = left.min(entry.end - entry.first);
+            entry.first += excused;
+            left -= excused;
+        }
+        self.entries.retain(|entry| entry.first < entry.end);
+        self.counts[Why::Owed as usize] -= count - left;
+        (forgotten, count - left - forgotten)
     }
 
     /// The range that the last change made it forget.

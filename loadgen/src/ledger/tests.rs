@@ -111,6 +111,38 @@ fn forgotten_ranges_stay_in_the_account() {
     assert_eq!(ledger.missing(&[2 * gaps, 4]).count() as u64, gaps - 10 - 2 + 1);
 }
 
+#[test]
+fn what_was_refused_is_not_owed_whether_it_is_remembered_or_not() {
+    let gaps = RANGES_MAX as u64 + 10;
+    for named in [true, false] {
+        let mut ledger = Ledger::new(2, Expectation::From(0));
+        let mut refused = Refused::default();
+        ledger.observe(1, 3);
+        for gap in 0..gaps {
+            ledger.observe(0, 2 * gap + 1);
+            if named {
+                refused.add(2 * gap..2 * gap + 1);
+            } else {
+                refused.add_unnamed();
+            }
+        }
+        // One more at the tail, and one that is lost.
+        let sent = [2 * gaps + 2, 4];
+        if named {
+            refused.add(2 * gaps..2 * gaps + 1);
+        } else {
+            refused.add_unnamed();
+        }
+        assert_eq!(ledger.excuse(0, sent[0], &refused), if named { 0 } else { 11 });
+        assert_eq!(ledger.excuse(1, sent[1], &Refused::default()), 0);
+        let account = ledger.close(&sent);
+        assert_eq!((account.expected, account.received), (gaps + 1 + 4, gaps + 1), "{named}: {account:?}");
+        assert_eq!((account.lost_in_gaps, account.lost_at_tail), (3, 1), "{named}");
+        let missing: Vec<_> = ledger.missing(&sent).map(|missing| (missing.slot, missing.sequences)).collect();
+        assert_eq!(missing, [(1, 0..3), (0, 2 * gaps + 1..2 * gaps + 2)], "{named}");
+    }
+}
+
 /// The same as [`Ledger`], the obvious way: sets of sequences of one publisher.
 #[derive(Default)]
 struct Model {
@@ -119,6 +151,8 @@ struct Model {
     above: u64,
     excused: BTreeSet<u64>,
     missed_while_away: BTreeSet<u64>,
+    /// Never published.
+    refused: BTreeSet<u64>,
     excusing: bool,
     heard: bool,
     duplicated: u64,
@@ -155,12 +189,12 @@ impl Model {
             received: self.arrived.len() as u64,
             duplicated: self.duplicated,
             out_of_order: self.out_of_order,
-            missed_while_away: self.missed_while_away.len() as u64,
+            missed_while_away: self.missed_while_away.difference(&self.refused).count() as u64,
             ..Account::default()
         };
         for sequence in 0..sent {
             let excused = self.excused.contains(&sequence) || self.missed_while_away.contains(&sequence);
-            if self.arrived.contains(&sequence) || excused {
+            if self.arrived.contains(&sequence) || excused || self.refused.contains(&sequence) {
                 continue;
             }
             if sequence < self.above {
@@ -186,6 +220,7 @@ fn random_deliveries_agree_with_sets_of_everything() {
         let unknown = rng.random_bool(0.5);
         let (drops, repeats, reorders) =
             (rng.random_range(0.0..0.3), rng.random_range(0.0..0.2), rng.random_range(0.0..0.3));
+        let refusals = if rng.random_bool(0.5) { rng.random_range(0.0..0.3) } else { 0.0 };
         let mut ledger = Ledger::new(publishers, if unknown { Expectation::Unknown } else { Expectation::From(0) });
         let mut models: Vec<Model> = Vec::new();
         models.resize_with(publishers, || Model { excusing: unknown, heard: !unknown, ..Model::default() });
@@ -207,6 +242,10 @@ fn random_deliveries_agree_with_sets_of_everything() {
                     presence = Presence::Here;
                 }
             }
+            if rng.random_bool(refusals) {
+                models[slot].refused.insert(sequence);
+                continue;
+            }
             if presence == Presence::Away || rng.random_bool(drops) {
                 continue;
             }
@@ -226,6 +265,13 @@ fn random_deliveries_agree_with_sets_of_everything() {
         let mut wanted = Account::default();
         for (model, sent) in models.iter().zip(&sent) {
             wanted.add(&model.close(*sent, presence));
+        }
+        for (slot, model) in models.iter().enumerate() {
+            let mut refused = Refused::default();
+            for sequence in &model.refused {
+                refused.add(*sequence..*sequence + 1);
+            }
+            assert_eq!(ledger.excuse(slot, sent[slot], &refused), 0);
         }
         assert_eq!(ledger.close(&sent), wanted, "seed {seed}");
         let missing: u64 = ledger.missing(&sent).map(|missing| missing.sequences.count() as u64).sum();

@@ -69,7 +69,7 @@ pub struct Machine {
 pub struct Figures {
     /// Length of the span, seconds.
     pub seconds: f64,
-    /// Messages published that were due in it.
+    /// Messages published that were due in it. What the server refused, and said so, is not among them.
     pub published: u64,
     /// Deliveries of messages that were due in it, whenever they came.
     pub deliveries: u64,
@@ -83,7 +83,8 @@ pub struct Figures {
     pub latency: Distribution,
     /// The same, with lost deliveries at the arrival timeout.
     pub latency_with_losses: Distribution,
-    /// Due time to when the generator had sent it, each message: the generator's own part of every latency.
+    /// Due time to when the generator had sent it, each message, refused ones over connections included: the
+    /// generator's own part of every latency.
     pub lateness: Distribution,
     /// First to last subscriber, each message that all of its room got.
     pub spread: Distribution,
@@ -213,7 +214,7 @@ pub struct ServerUse {
 pub struct GeneratorUse {
     /// CPU, seconds, all threads and workers.
     pub cpu_seconds: f64,
-    /// CPU of the busiest thread, as part of a core.
+    /// CPU of the busiest thread, as part of a core; of all threads together if they are pinned to one.
     pub busiest_thread: f64,
     /// CPU per delivery, nanoseconds.
     pub cpu_ns_per_delivery: f64,

@@ -9,7 +9,7 @@ use super::crew::Crew;
 use super::show::Show;
 use super::watch::Watch;
 use crate::clock::Nanos;
-use crate::drive::{Command, Edge, Part, Report, Tick, measured_edges};
+use crate::drive::{Command, Edge, Part, Report, Sent, Tick, measured_edges};
 use crate::outcome::Second;
 use crate::scenario::Scenario;
 use crate::schedule::Span;
@@ -35,7 +35,9 @@ pub(super) struct Course {
     pub(super) parts: BTreeMap<u32, Part>,
     /// Members now, by worker.
     members: BTreeMap<u32, u64>,
-    pub(super) sent: Vec<u64>,
+    sent: Vec<Sent>,
+    /// By publisher: above the highest sequence that anybody got.
+    heard: Vec<u64>,
     /// Members when the ramp was over, and attempts that had failed by then.
     pub(super) connected: u64,
     pub(super) publishers: u32,
@@ -64,7 +66,8 @@ pub(super) fn conduct(
         server_cpu: BTreeMap::new(),
         parts: BTreeMap::new(),
         members: BTreeMap::new(),
-        sent: vec![0; scenario.publishers.count as usize],
+        sent: vec![Sent::default(); scenario.publishers.count as usize],
+        heard: vec![0; scenario.publishers.count as usize],
         connected: 0,
         publishers: 0,
         interrupted: false,
@@ -74,8 +77,19 @@ pub(super) fn conduct(
         warnings: crew.warnings.clone(),
     };
     let show = Show::new(scenario, spans, conduct.live.clone());
-    let mut conductor =
-        Conductor { scenario, spans, crew, watch, conduct, course, show, ramped: 0, finished: 0, failed: false };
+    let mut conductor = Conductor {
+        scenario,
+        spans,
+        crew,
+        watch,
+        conduct,
+        course,
+        show,
+        ramped: 0,
+        finished: 0,
+        tallied: 0,
+        failed: false,
+    };
     conductor.run();
     let Conductor { crew, course, .. } = conductor;
     crew.finish();
@@ -94,6 +108,8 @@ struct Conductor<'a> {
     ramped: u32,
     /// Workers whose schedule is over.
     finished: u32,
+    /// Workers that have said what was sent and heard.
+    tallied: u32,
     /// A worker cannot go on.
     failed: bool,
 }
@@ -110,6 +126,14 @@ impl Conductor<'_> {
         self.watch.settled();
         self.course.announced_drops = self.watch.announced_drops();
         self.course.server_is_gone = self.watch.is_gone() || self.nobody_is_there();
+        self.crew.tell(&Command::Tally);
+        let end = Nanos::now().after(ACCOUNTS_TIME_MAX);
+        while self.tallied < self.course.workers && Nanos::now() < end && !self.failed {
+            self.take(end);
+        }
+        for (sent, heard) in self.course.sent.iter_mut().zip(&self.course.heard) {
+            sent.heard_until(*heard);
+        }
         self.crew.tell(&Command::Close { sent: self.course.sent.clone() });
         let end = Nanos::now().after(ACCOUNTS_TIME_MAX);
         while self.course.parts.len() < self.course.workers as usize && Nanos::now() < end && !self.failed {
@@ -143,7 +167,9 @@ impl Conductor<'_> {
         }
         self.crew.tell(&Command::Stop);
         self.course.published_until = Some(Nanos::now().min(end));
-        self.until(Some(Nanos::now().after(ACCOUNTS_TIME_MAX)), |it| it.finished == it.course.workers || it.failed);
+        // A post may take as long as a handshake.
+        let answered = Nanos::now().after(ACCOUNTS_TIME_MAX + self.scenario.subscribers.handshake_timeout);
+        self.until(Some(answered), |it| it.finished == it.course.workers || it.failed);
         self.watch.end(self.course.connected);
         let timeout = self.scenario.limits.arrival_timeout;
         self.until(Some(Nanos::now().after(timeout)), |it| it.failed || it.nobody_is_there());
@@ -217,10 +243,14 @@ impl Conductor<'_> {
                     self.show.second(&self.course, second);
                 }
             }
-            Report::Sent { sent } => {
-                self.finished += 1;
-                for (publisher, count) in sent {
-                    self.course.sent[publisher as usize] = count;
+            Report::Sent { .. } => self.finished += 1,
+            Report::Tally { sent, heard } => {
+                self.tallied += 1;
+                for (publisher, sent) in sent {
+                    self.course.sent[publisher as usize] = sent;
+                }
+                for (sum, heard) in self.course.heard.iter_mut().zip(heard) {
+                    *sum = (*sum).max(heard);
                 }
             }
             Report::Done(part) => drop(self.course.parts.insert(worker, *part)),

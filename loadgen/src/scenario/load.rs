@@ -76,11 +76,36 @@ fn lines<T: fmt::Display>(things: &[T]) -> String {
     }
 }
 
+/// Stands for a port in URLs where servers are started on a free one.
+pub const PORT: &str = "{port}";
+
+/// Whether URLs may have [`PORT`] in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// They name their ports.
+    Named,
+    /// They may: whoever starts the server puts its port there.
+    Chosen,
+}
+
 /// Reads the file, if any, puts the overrides over it, fills in phases and their names, and checks the whole.
 ///
 /// # Errors
 /// See [`LoadError`]; all unknown keys, or all problems, at once.
 pub fn load(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    payload_bytes_min: PayloadBytesMin,
+) -> Result<Scenario, LoadError> {
+    load_for(Ports::Named, file, overrides, payload_bytes_min)
+}
+
+/// As [`load`], for one who starts the servers.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for(
+    ports: Ports,
     file: Option<&Path>,
     overrides: &Overrides,
     payload_bytes_min: PayloadBytesMin,
@@ -94,12 +119,26 @@ pub fn load(
     let path = file.unwrap_or_else(|| Path::new("command line"));
     let mut scenario = parse(&text, path, overrides)?;
     let mut problems = fill_phases(&mut scenario, overrides);
-    problems.extend(check::check(&scenario, payload_bytes_min, &check::is_local));
+    let checked = match ports {
+        Ports::Named => scenario.clone(),
+        Ports::Chosen => with_some_port(&scenario),
+    };
+    problems.extend(check::check(&checked, payload_bytes_min, &check::is_local));
     if problems.is_empty() {
         Ok(scenario)
     } else {
         Err(LoadError::Problems { origin: path.display().to_string(), problems })
     }
+}
+
+/// What it will be like when a port has been chosen.
+fn with_some_port(scenario: &Scenario) -> Scenario {
+    let mut scenario = scenario.clone();
+    let target = &mut scenario.target;
+    for url in [Some(&mut target.url), target.publish_url.as_mut()].into_iter().flatten() {
+        *url = url.replace(PORT, "1");
+    }
+    scenario
 }
 
 fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Scenario, LoadError> {

@@ -161,7 +161,8 @@ pub enum Acks {
     #[default]
     Prompt,
     /// Several together, or after 40 ms, as far as it lets itself be asked. Over loopback the acknowledgements' way
-    /// through the server's sockets is work of the generator's core: this saves about a seventh of it.
+    /// through the server's sockets is work of the generator's core: this saves some of it. The server's CPU per
+    /// delivery is another one then, and grew where it was measured: figures of the two do not compare.
     Delayed,
 }
 

@@ -19,7 +19,7 @@ use crate::clock::Nanos;
 use crate::drive::{Command, Report, Task};
 
 /// Raised when the messages below change.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// Who has nothing to say says so that often.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// Whoever does not take what is said for so long is gone.
@@ -266,8 +266,8 @@ mod tests {
         assert_eq!(Hello::mismatch(&own, &own), None);
         let newer = Hello { loadgen: "99.1.2".to_owned(), ..own.clone() };
         let said = Hello::mismatch(&own, &newer).unwrap();
-        assert!(said.starts_with("the worker is loadgen 99.1.2 (worker protocol 1), the coordinator "), "{said}");
-        let other = Hello { loadgen_worker_protocol: 2, ..own.clone() };
+        assert!(said.starts_with("the worker is loadgen 99.1.2 (worker protocol 2), the coordinator "), "{said}");
+        let other = Hello { loadgen_worker_protocol: PROTOCOL + 1, ..own.clone() };
         assert!(Hello::mismatch(&other, &own).is_some());
     }
 

@@ -96,7 +96,7 @@ impl Connection {
                     Event::Joined => Seen::Joined,
                     Event::NotResumed => Seen::NotResumed,
                     Event::Publication(payload) => Seen::Publication(payload.to_vec()),
-                    Event::Refused(words) => Seen::Refused(words),
+                    Event::Refused(words) | Event::PublicationRefused { words, .. } => Seen::Refused(words),
                     Event::Answer(answer) => {
                         answers.push(answer.clone());
                         Seen::Answered(answer.bytes)

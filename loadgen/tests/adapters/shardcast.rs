@@ -133,5 +133,20 @@ async fn a_refused_publication_is_an_error_with_the_servers_words() {
     assert_ne!(exit, 0);
     let (words, count) = ("publishing failed: publisher: refused: publish: 103 ", format!(" {MESSAGES}"));
     let says_so = |problem: &String| problem.starts_with(words) && problem.ends_with(&count);
-    assert!(run.validity.problems.iter().any(says_so), "{:?}", run.validity);
+    let problems = &run.validity.problems;
+    assert!(matches!(&problems[..], [problem, nothing] if says_so(problem) && nothing.starts_with("nothing was ")));
+    // Nobody is owed what nobody took.
+    assert_eq!((run.audit, run.total.published), (Audit::default(), 0));
+}
+
+/// A raw connection is closed instead: at its first message.
+#[tokio::test]
+async fn a_room_to_listen_to_has_published_nothing() {
+    let server = ShardcastServer::start();
+    let (exit, run) = run(server.address, "quiet-{n}", &[RAW]).await;
+    assert_ne!(exit, 0);
+    let problems = run.validity.problems.join("\n");
+    assert!(problems.contains("publishing failed: publisher: close 1008 "), "{problems}");
+    assert!(problems.contains("publisher: sent, and not taken by the server before it ended"), "{problems}");
+    assert_eq!((run.audit, run.total.published), (Audit::default(), 0), "{problems}");
 }

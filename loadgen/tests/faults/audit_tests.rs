@@ -6,7 +6,7 @@ use std::time::Duration;
 use loadgen::outcome::{Audit, Run};
 
 use crate::plan::{DeliveryFault, Did, Kind, Plan};
-use crate::program::{Ended, run};
+use crate::program::{Ended, run, run_speaking};
 use crate::server::Server;
 
 /// 200 messages to 10 subscribers of a room.
@@ -148,6 +148,92 @@ async fn posts_that_the_server_refuses_are_not_lost() {
     assert_eq!((run.total.published, run.total.lost), (190, 0));
     assert_eq!(run.validity.problems, ["publishing failed: publisher: status 503: full 10"]);
     assert_eq!(ended.exit, 12, "{}", ended.said);
+}
+
+/// 200 messages by 4 publishers to 10 subscribers of a room.
+const REFUSING: &[&str] = &["--subscribers", "10", "--publishers", "4", "--rate", "200", "--phase", "measured:1s"];
+
+/// What the server answers with a refusal is not owed to anybody: with the number of the message or without, in one
+/// process or in two, between others or at the end.
+#[tokio::test]
+async fn refused_publications_are_not_lost() {
+    let number = "publishing failed: publisher: refused: publish: 103 no";
+    let words = "publishing failed: publisher: refused: Permissions Violation for Publish to \"any\"";
+    for (dialect, workers, refused, problem) in [
+        ("centrifuge", "1", 51..91, number),
+        ("centrifuge", "2", 51..91, number),
+        ("centrifuge", "2", 191..201, number),
+        ("nats", "1", 51..91, words),
+        ("nats", "2", 51..91, words),
+        ("nats", "1", 191..201, words),
+    ] {
+        let count = refused.end - refused.start;
+        let server = Server::start(Plan { refused_messages: refused, ..Plan::default() });
+        let ended = run_speaking(dialect, &server, &[REFUSING, &["--workers", workers]].concat()).await;
+        let (run, did) = (ended.run(), server.did());
+        assert_eq!((did.refused_messages, did.messages, did.owed), (count, 200 - count, 10 * (200 - count)));
+        assert_eq!(run.audit, audit_of(&did, 0), "{dialect} {workers}");
+        assert_eq!((run.total.published, run.total.lost), (200 - count, 0), "{dialect} {workers}");
+        assert_eq!(run.total.completion.count(), 200 - count, "{dialect} {workers}");
+        assert_eq!(run.validity.problems, [format!("{problem} {count}")], "{dialect} {workers}");
+        assert_eq!(ended.exit, 12, "{}", ended.said);
+    }
+}
+
+/// A refusal hides no loss: what the server took and dropped is lost.
+#[tokio::test]
+async fn losses_between_refusals_are_told() {
+    for dialect in ["centrifuge", "nats"] {
+        let drops = plan(&[(Kind::Drop, 7, 10..30)]);
+        let server = Server::start(Plan { refused_messages: 51..91, ..drops });
+        let ended = run_speaking(dialect, &server, REFUSING).await;
+        let (run, did) = (ended.run(), server.did());
+        assert!(did.dropped > 20 && did.refused_messages == 40, "{did:?}");
+        assert_eq!(run.audit, audit_of(&did, 0), "{dialect}");
+        assert_eq!((run.total.published, run.total.lost), (160, did.dropped), "{dialect}");
+    }
+}
+
+/// A raw room has no words to refuse with: the server ends the connection. What came to it after that reached nobody,
+/// and nobody knows that the server took it.
+#[tokio::test]
+async fn a_publisher_whose_connection_is_ended_has_published_what_was_heard() {
+    for workers in ["1", "2"] {
+        // One of four publishers; the others go on.
+        let server = Server::start(Plan { refused_messages: 101..102, ..Plan::default() });
+        let ended = run(&server, &[REFUSING, &["--workers", workers]].concat()).await;
+        let (run, did) = (ended.run(), server.did());
+        assert_eq!((did.refused_messages, did.owed), (1, 10 * did.messages));
+        assert_eq!(run.audit, audit_of(&did, 0), "{workers}");
+        assert_eq!((run.total.published, run.total.lost), (did.messages, 0), "{workers}");
+        let problems = run.validity.problems.join("\n");
+        assert!(problems.contains("publisher: close 1008 1"), "{problems}");
+        assert!(
+            problems.contains("publisher: sent, and not taken by the server before it ended the connection 1"),
+            "{problems}"
+        );
+        assert_eq!(ended.exit, 12, "{}", ended.said);
+    }
+}
+
+/// A post that is answered behind the schedule's end is published like any other, and what was dropped of it is lost:
+/// also at those workers that did not post it.
+#[tokio::test]
+async fn posts_that_are_answered_late_are_owed_by_all_workers() {
+    let of_publisher = 50;
+    for workers in ["1", "2", "3"] {
+        // The last message of each publisher reaches nobody.
+        let drops = plan(&[(Kind::Drop, 1, 4 * of_publisher - 4..4 * of_publisher)]);
+        let server = Server::start(Plan { held_posts: (197..201, Duration::from_millis(300)), ..drops });
+        let post_url = server.post_url();
+        let posting = ["--publish", "http", "--publish-url", &post_url, "--workers", workers];
+        let ended = run(&server, &[REFUSING, &posting].concat()).await;
+        let (run, did) = (ended.run(), server.did());
+        assert_eq!((did.messages, did.owed, did.dropped), (200, 2_000, 40));
+        assert_eq!(run.audit, audit_of(&did, 40), "{workers}");
+        assert_eq!((run.total.published, run.total.lost), (200, 40), "{workers}");
+        said_as(&ended, &run);
+    }
 }
 
 #[tokio::test]

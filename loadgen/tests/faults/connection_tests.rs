@@ -29,6 +29,19 @@ async fn subscribers_that_the_server_throws_out() {
     }
 }
 
+/// Whoever reads answers: normal members, whose sockets one thread reads, and those with a task of their own.
+#[tokio::test]
+async fn pings_are_answered_by_everybody() {
+    let pings = [50, 100, 150].map(|at| Event { at, what: Happening::Ping });
+    let server = Server::start(Plan { events: pings.to_vec(), ..Plan::default() });
+    let slow = &["--slow", "3", "--slow-bytes-per-second", "10000000"];
+    let further = &["--subscribers", "10", "--rate", "200", "--phase", "measured:1s"];
+    let ended = run(&server, &[&slow[..], further].concat()).await;
+    // Three times ten subscribers and the publisher.
+    assert_eq!((server.did().pongs, server.did().messages), (33, 200));
+    assert_eq!((ended.run().audit.received, ended.exit), (1_400, 0), "{}", ended.said);
+}
+
 /// Subscribers that come and go by themselves lose nothing: what they are not there for is not owed.
 #[tokio::test]
 async fn coming_and_going_is_no_loss() {

@@ -1,11 +1,12 @@
 //! Runs that cannot go as asked: what is said, what is kept, the exit code.
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use loadgen::outcome::Run;
 
 use crate::plan::{Event, Happening, Plan};
-use crate::program::{arguments, ended, run, run_and};
+use crate::program::{arguments, ended, run, run_and, run_with_short_files};
 use crate::server::Server;
 
 const A_SECOND: &[&str] = &["--subscribers", "10", "--rate", "200", "--phase", "measured:1s"];
@@ -86,6 +87,34 @@ async fn results_that_cannot_be_written() {
         assert_eq!(ended.exit, 1, "{}", ended.said);
         assert!(ended.said.contains(reason) && ended.said.contains(out.to_str().unwrap()), "{}", ended.said);
     }
+}
+
+/// Files that end in the middle, as on a disk that is full: what does not fit whole is not there at all, what fits is,
+/// and all of it has been printed before.
+#[tokio::test]
+async fn a_disk_that_fills_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, results) = (folder.path().join("out"), folder.path().join("results"));
+    let server = Server::start(Plan::default());
+    // A run is some 20 KiB of JSON; a row per second of CSV is less than a kilobyte.
+    let record = format!("--record={}", results.display());
+    let further = [A_SECOND, &["--out", out.to_str().unwrap(), &record]].concat();
+    let ended = run_with_short_files(8, &server, &further).await;
+    assert_eq!(ended.run().audit.received, 2_000);
+    assert_eq!(ended.exit, 1, "{}", ended.said);
+    let first = out.join("run.json");
+    assert!(ended.said.contains(first.to_str().unwrap()) && ended.said.contains("File too large"), "{}", ended.said);
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert!(names(&out).iter().all(|name| !["run.json", "report.html"].contains(&name.as_str())), "{:?}", names(&out));
+    let rows = std::fs::read_to_string(out.join("run.csv")).unwrap();
+    assert!(rows.starts_with("at_s,") && rows.ends_with('\n'), "{rows}");
+    // A record is whole or not there: nothing but folders.
+    let class = names(&results).remove(0);
+    let of_scenario = results.join(class).join("run");
+    assert_eq!(names(&of_scenario), [""; 0]);
 }
 
 #[tokio::test]

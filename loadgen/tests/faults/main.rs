@@ -3,6 +3,7 @@
 
 mod audit_tests;
 mod connection_tests;
+mod dialect;
 mod end_tests;
 mod latency_tests;
 mod plan;

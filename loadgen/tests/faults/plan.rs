@@ -14,6 +14,10 @@ pub(crate) struct Plan {
     pub(crate) door: Door,
     /// Posts, by number from 1, that are answered with HTTP 503 and passed on to nobody.
     pub(crate) refused_posts: Range<u64>,
+    /// Posts, by number from 1, that are passed on and answered only after so long.
+    pub(crate) held_posts: (Range<u64>, Duration),
+    /// Publications over WebSocket, by number from 1, that are refused and passed on to nobody: as the dialect does it.
+    pub(crate) refused_messages: Range<u64>,
     /// Of its drops the server counts so many on `/metrics`.
     pub(crate) announced_max: u64,
 }
@@ -59,6 +63,8 @@ pub(crate) enum Happening {
     Pause(Duration),
     /// Members of the message's room that have published nothing lose their connection, the first ones first.
     Lose { subscribers: usize, end: End },
+    /// All members of the message's room are pinged, in the middle of what they get.
+    Ping,
     /// The server ends, with its listener and all connections.
     Die,
 }
@@ -107,4 +113,7 @@ pub(crate) struct Did {
     pub(crate) refused: u64,
     pub(crate) ignored: u64,
     pub(crate) refused_posts: u64,
+    pub(crate) refused_messages: u64,
+    /// Pings that were answered with what they held.
+    pub(crate) pongs: u64,
 }

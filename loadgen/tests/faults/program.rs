@@ -64,6 +64,12 @@ pub(crate) async fn run(server: &Server, further: &[&str]) -> Ended {
     ended(&arguments(&server.url(), further)).await
 }
 
+/// The same, of subscribers who speak a dialect.
+pub(crate) async fn run_speaking(dialect: &str, server: &Server, further: &[&str]) -> Ended {
+    let _shared = MACHINE.read().await;
+    ended(&arguments(&server.url_of(dialect), &[&["--adapter", dialect], further].concat())).await
+}
+
 /// The same while no other runs.
 pub(crate) async fn run_alone(server: &Server, further: &[&str]) -> Ended {
     let _alone = MACHINE.write().await;
@@ -83,6 +89,17 @@ pub(crate) async fn run_and(server: &Server, further: &[&str], then: impl AsyncF
     Ended::new(output.unwrap())
 }
 
+/// The program, to its end, where no file may become longer than so many blocks of 512 bytes: as if the disk were full.
+pub(crate) async fn run_with_short_files(blocks: u32, server: &Server, further: &[&str]) -> Ended {
+    let _shared = MACHINE.read().await;
+    let mut shell = Command::new("sh");
+    // The signal would end it; ignored, the write fails.
+    shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+    shell.arg(env!("CARGO_BIN_EXE_loadgen")).args(arguments(&server.url(), further));
+    let output = tokio::time::timeout(HANGS_AFTER, quietly(&mut shell).output()).await.expect("it hangs");
+    Ended::new(output.unwrap())
+}
+
 /// The program with these arguments, to its end.
 pub(crate) async fn ended(arguments: &[String]) -> Ended {
     let output = tokio::time::timeout(HANGS_AFTER, command(arguments).output()).await.expect("it hangs");
@@ -91,6 +108,10 @@ pub(crate) async fn ended(arguments: &[String]) -> Ended {
 
 fn command(arguments: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    quietly(command.args(arguments));
     command
+}
+
+fn quietly(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use loadgen::clock::Nanos;
 use tokio::sync::mpsc;
 
+use crate::dialect::Dialect;
 use crate::plan::{DeliveryFault, Did, Door, End, Event, Happening, Kind, Plan};
-use crate::wire::frame;
 
 /// What a connection is to do.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) enum Order {
 
 /// Orders that a connection may be behind; it fails the server.
 pub(crate) const ORDERS_MAX: usize = 65_536;
+/// What pings hold.
+pub(crate) const PINGED: &[u8] = b"are you there?";
 /// What nobody published.
 pub(crate) const FOREIGN: &[u8] = b"the server itself says this";
 /// The corrupt byte, from the end: filler in every format.
@@ -54,6 +56,7 @@ pub(crate) enum Life {
 
 struct Member {
     id: u64,
+    dialect: Dialect,
     orders: mpsc::Sender<Order>,
     sent: u64,
     /// Deliveries until it sent something itself.
@@ -85,7 +88,10 @@ pub(crate) struct Rooms {
     events: Vec<Event>,
     door: Door,
     refused_posts: Range<u64>,
+    held_posts: (Range<u64>, Duration),
     posts: u64,
+    refused_messages: Range<u64>,
+    asked: u64,
     announced_max: u64,
     next_id: u64,
     pub(crate) did: Did,
@@ -99,14 +105,17 @@ impl Rooms {
             events: plan.events,
             door: plan.door,
             refused_posts: plan.refused_posts,
+            held_posts: plan.held_posts,
             posts: 0,
+            refused_messages: plan.refused_messages,
+            asked: 0,
             announced_max: plan.announced_max,
             next_id: 0,
             did: Did::default(),
         }
     }
 
-    pub(crate) fn admit(&mut self, room: &str) -> Admission {
+    pub(crate) fn admit(&mut self, room: &str, dialect: Dialect) -> Admission {
         match self.door {
             Door::Refuse(first) if self.did.refused < first => {
                 self.did.refused += 1;
@@ -122,16 +131,26 @@ impl Rooms {
         let id = self.next_id;
         self.next_id += 1;
         self.did.joined += 1;
-        let member = Member { id, orders, sent: 0, owed: 0, held: HashMap::new() };
+        let member = Member { id, dialect, orders, sent: 0, owed: 0, held: HashMap::new() };
         self.rooms.entry(room.to_owned()).or_default().members.push(member);
         Admission::Member(id, receiver)
     }
 
-    /// Whether a post is taken.
-    pub(crate) fn takes_post(&mut self) -> bool {
+    /// Whether a post is taken, and how long it is held.
+    pub(crate) fn takes_post(&mut self) -> (bool, Duration) {
         self.posts += 1;
+        let (held, duration) = &self.held_posts;
+        let duration = if held.contains(&self.posts) { *duration } else { Duration::ZERO };
         let is_refused = self.refused_posts.contains(&self.posts);
         self.did.refused_posts += u64::from(is_refused);
+        (!is_refused, duration)
+    }
+
+    /// Whether a publication over WebSocket is taken.
+    pub(crate) fn takes_message(&mut self) -> bool {
+        self.asked += 1;
+        let is_refused = self.refused_messages.contains(&self.asked);
+        self.did.refused_messages += u64::from(is_refused);
         !is_refused
     }
 
@@ -179,6 +198,11 @@ impl Rooms {
             match event.what {
                 Happening::Pause(duration) => stand_still(duration),
                 Happening::Lose { subscribers, end } => self.lose(name, subscribers, end),
+                Happening::Ping => {
+                    for member in &self.rooms[name].members {
+                        member.order(Order::Write(crate::wire::frame(crate::wire::PING, PINGED)));
+                    }
+                }
                 Happening::Die => return Life::Ends,
             }
         }
@@ -187,7 +211,7 @@ impl Rooms {
         let mut stray = Vec::new();
         for member in &mut room.members {
             if member.sent > 0 {
-                member.order(Order::Write(frame(opcode, payload)));
+                member.order(Order::Write(member.dialect.delivery(opcode, payload)));
                 continue;
             }
             self.did.owed += 1;
@@ -196,7 +220,7 @@ impl Rooms {
             // Who waits for this one gets it in any case.
             let kind = if held.is_none() { hit(&mut self.faults, sequence) } else { None };
             if deliver(member, sender, (kind, opcode, payload), &mut self.did) == Delivered::ElsewhereToo {
-                stray.push(frame(opcode, payload));
+                stray.push(member.dialect.delivery(opcode, payload));
             }
             if let Some(held) = held {
                 member.order(Order::Write(held));
@@ -251,7 +275,7 @@ fn deliver(
     (kind, opcode, payload): (Option<Kind>, u8, &[u8]),
     did: &mut Did,
 ) -> Delivered {
-    let bytes = frame(opcode, payload);
+    let bytes = member.dialect.delivery(opcode, payload);
     match kind {
         Some(Kind::Drop) => {
             did.dropped += 1;
@@ -267,7 +291,7 @@ fn deliver(
             let at = other.len() - CORRUPT_FROM_END;
             // Letters, digits and the blank have an ASCII neighbour that JSON takes as it is.
             other[at] ^= 1;
-            member.order(Order::Write(frame(opcode, &other)));
+            member.order(Order::Write(member.dialect.delivery(opcode, &other)));
             did.corrupted += 1;
             return Delivered::Here;
         }
@@ -280,7 +304,7 @@ fn deliver(
             did.delayed += 1;
         }
         Some(Kind::Foreign) => {
-            member.order(Order::Write(frame(crate::wire::TEXT, FOREIGN)));
+            member.order(Order::Write(member.dialect.delivery(crate::wire::TEXT, FOREIGN)));
             did.foreign += 1;
         }
         Some(Kind::Misroute) | None => {}

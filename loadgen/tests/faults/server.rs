@@ -11,8 +11,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::dialect::{Dialect, Refusal, Said};
 use crate::plan::{Did, End, Plan};
-use crate::rooms::{Admission, Life, Order, Rooms, Sender};
+use crate::rooms::{Admission, Life, Order, PINGED, Rooms, Sender};
 use crate::wire;
 
 const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull";
@@ -80,6 +81,11 @@ impl Server {
         format!("ws://{}/ws/{{room}}", self.address)
     }
 
+    /// Where subscribers connect that speak a dialect: to one room, whatever they call it.
+    pub(crate) fn url_of(&self, dialect: &str) -> String {
+        format!("ws://{}/{dialect}/room", self.address)
+    }
+
     /// Where publishers post.
     pub(crate) fn post_url(&self) -> String {
         format!("http://{}/rooms/{{room}}", self.address)
@@ -133,7 +139,8 @@ async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
                 let length = head.header("content-length").and_then(|length| length.parse().ok());
                 let mut body = vec![0; length.expect("a post says its length")];
                 reader.read_exact(&mut body).await?;
-                let is_taken = shared.rooms().takes_post();
+                let (is_taken, held) = shared.rooms().takes_post();
+                tokio::time::sleep(held).await;
                 if is_taken {
                     shared.publish(room, Sender::Post, wire::TEXT, &body);
                     writer.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await?;
@@ -141,12 +148,12 @@ async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
                     writer.write_all(UNAVAILABLE).await?;
                 }
             }
-            ("GET", "ws", Some(acceptance)) => {
-                let admission = shared.rooms().admit(room);
+            ("GET", folder, Some(acceptance)) if let Some(dialect) = Dialect::of(folder) => {
+                let admission = shared.rooms().admit(room, dialect);
                 return match admission {
                     Admission::Member(id, orders) => {
                         writer.write_all(acceptance.as_bytes()).await?;
-                        member((reader, writer), (room, id), orders, shared).await
+                        member((reader, writer), (room, id, dialect), orders, shared).await
                     }
                     Admission::Refused => writer.write_all(UNAVAILABLE).await,
                     // Until the client gives up.
@@ -167,15 +174,29 @@ async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
 /// A WebSocket, to its end.
 async fn member(
     (mut reader, writer): (BufReader<OwnedReadHalf>, OwnedWriteHalf),
-    (room, id): (&str, u64),
+    (room, id, dialect): (&str, u64, Dialect),
     orders: mpsc::Receiver<Order>,
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
     let reading = async {
         while let Some((opcode, payload)) = wire::read_frame(&mut reader).await? {
             match opcode {
-                wire::TEXT | wire::BINARY => shared.publish(room, Sender::Connection(id), opcode, &payload),
+                wire::TEXT | wire::BINARY => match dialect.said(payload) {
+                    Said::Ask(answer) => shared.rooms().answer(room, id, answer),
+                    Said::Publication { payload, refusal } => {
+                        let is_taken = shared.rooms().takes_message();
+                        match refusal {
+                            _ if is_taken => shared.publish(room, Sender::Connection(id), opcode, &payload),
+                            Refusal::Answer(answer) => shared.rooms().answer(room, id, answer),
+                            Refusal::Close(frame) => {
+                                shared.rooms().answer(room, id, frame);
+                                break;
+                            }
+                        }
+                    }
+                },
                 wire::PING => shared.rooms().answer(room, id, wire::frame(wire::PONG, &payload)),
+                wire::PONG => shared.rooms().did.pongs += u64::from(payload == PINGED),
                 wire::CLOSE => {
                     shared.rooms().answer(room, id, wire::frame(wire::CLOSE, &payload));
                     break;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use loadgen::clock::Nanos;
-use loadgen::drive::{Command, Part, Report, Task};
+use loadgen::drive::{Command, Part, Report, Sent, Task};
 use loadgen::scenario::{Phase, PhaseKind, Scenario};
 use loadgen::workers::{Handle, Started};
 
@@ -111,7 +111,22 @@ pub(crate) fn whole_run(started: Started, reports: &Receiver<(u32, Report)>) -> 
         }
         (to_finish == 0 && deliveries == 11 * sent.iter().sum::<u64>()).then_some(())
     });
-    order(&handles, &Command::Close { sent: sent.clone() });
+    order(&handles, &Command::Tally);
+    let (mut tallies, mut to_tally) = (vec![Sent::default(); 3], handles.len());
+    wait(reports, |index, report| {
+        if let Report::Tally { sent: of_worker, heard } = report {
+            to_tally -= 1;
+            assert_eq!(heard, sent, "each worker has subscribers of all publishers");
+            for (publisher, tally) in of_worker {
+                assert_eq!(publisher as usize % handles.len(), index as usize);
+                tallies[publisher as usize] = tally;
+            }
+        }
+        (to_tally == 0).then_some(())
+    });
+    assert!(tallies.iter().all(|tally| tally.refused.is_empty() && !tally.ended), "{tallies:?}");
+    assert_eq!(tallies.iter().map(|tally| tally.sequences).collect::<Vec<_>>(), sent);
+    order(&handles, &Command::Close { sent: tallies });
     let mut parts = Vec::new();
     let workers = handles.len();
     // The accounts come even if nobody waits for them before the end.

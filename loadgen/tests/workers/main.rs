@@ -120,7 +120,7 @@ fn a_worker_process_ends_with_its_coordinator_and_a_waiting_one_is_free_again() 
 
 /// A proper one.
 fn hello() -> String {
-    format!("{{\"loadgen_worker_protocol\":1,\"loadgen\":\"{}\"}}", env!("CARGO_PKG_VERSION"))
+    format!("{{\"loadgen_worker_protocol\":2,\"loadgen\":\"{}\"}}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Says hello by hand. Returns the connection and the answer.
@@ -199,12 +199,12 @@ fn the_clock_of_another_machine_is_compared() {
 #[test]
 fn workers_that_cannot_be_had_are_named() {
     let (sender, _receiver) = reports();
-    let (other, _thread) = other_machine("{\"loadgen_worker_protocol\":1,\"loadgen\":\"99.0.0\"}".to_owned());
+    let (other, _thread) = other_machine("{\"loadgen_worker_protocol\":2,\"loadgen\":\"99.0.0\"}".to_owned());
     let (web, _thread) = other_machine("HTTP/1.1 400 Bad Request".to_owned());
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (address, wanted) in [
         (closed, "cannot be reached: Connection refused (os error 111); is `loadgen worker --listen` running there?"),
-        (other, "does not take part: the worker is loadgen 99.0.0 (worker protocol 1), the coordinator"),
+        (other, "does not take part: the worker is loadgen 99.0.0 (worker protocol 2), the coordinator"),
         (web, "does not take part: it does not speak as a loadgen of this version does"),
     ] {
         let problem = start(&at(&[address]), tasks(address, 1), &sender).err().unwrap().to_string();
