@@ -25,8 +25,8 @@ const PLACES_KEPT: usize = if cfg!(test) { 2 } else { 16 };
 /// Turns of the ring without an end of the lap after which a room rests: see [`LocalRoom::rest`].
 const BUSY_TURNS_BEFORE_REST: u32 = if cfg!(test) { 1 } else { 4 };
 
-/// The rest is one part in so many of the turn's time. At 1,000 × 2,000/s, beside no rest at all: a twentieth costs 0.95
-/// times the CPU at the same p99, a twelfth 0.93 times at 1.05 times the p99, a seventh 0.87 times at 1.18 times.
+/// The rest is one part in so many of the turn's time. At 1,000 × 2,000/s, beside no rest at all: a twentieth costs
+/// 0.95 times the CPU at the same p99, a twelfth 0.93 times at 1.05 times the p99, a seventh 0.87 times at 1.18 times.
 const REST_PART: u32 = 16;
 
 /// No rest is shorter: the poller counts in milliseconds, rounded up, unless something arrives.
