@@ -143,6 +143,7 @@ pub fn run(options: &CompareOptions, runner: &Runner<'_>, out: &mut dyn Write) -
         }
         Subject::Servers { servers, scenario } => {
             let choice = chosen_pairing(options, &rules, (servers, scenario))?;
+            let rules = rules.with_connections(scenario.subscribers.count);
             let scratch = Scratch::new()?;
             let prepared = Prepared::new(servers, scratch.path(), out)?;
             let mut bench = prepared.bench(scenario, scratch.path(), runner);
@@ -155,6 +156,7 @@ pub fn run(options: &CompareOptions, runner: &Runner<'_>, out: &mut dyn Write) -
         }
         Subject::Trial { trials, injection, bench: TrialBench::Servers { servers, scenario } } => {
             let choice = chosen_pairing(options, &rules, (servers, scenario))?;
+            let rules = rules.with_connections(scenario.subscribers.count);
             let scratch = Scratch::new()?;
             let prepared = Prepared::new(servers, scratch.path(), out)?;
             let mut bench = prepared.bench(scenario, scratch.path(), runner);
@@ -324,6 +326,8 @@ fn compare_recorded(
         )?;
         return Ok(Exit::Incomparable);
     }
+    let connections = base.runs.iter().chain(&candidate.runs).map(|run| run.scenario.subscribers.count).min();
+    let rules = rules.clone().with_connections(connections.unwrap_or(0));
     let values = |set: &RecordedSet| set.runs.iter().map(|run| rules.values(run)).collect::<Vec<_>>();
     let judgements = rules.judge_unpaired(&values(&base), &values(&candidate), ALPHA_RECORDED);
     let outcome = match overall(&judgements) {
