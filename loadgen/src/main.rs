@@ -61,7 +61,7 @@ fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit>
         Invocation::Run(options) => run(&options, out),
         Invocation::Report(options) => Ok(commands::report::report(&options, out)?),
         Invocation::Search(options) => Ok(commands::search::search(&options, &mut quietly(interrupt()), out)?),
-        Invocation::Compare(options) => Ok(commands::compare::compare(&options, &mut quietly(interrupt()), out)?),
+        Invocation::Compare(options) => Ok(commands::compare::compare(&options, &conducted(interrupt()), out)?),
         Invocation::Index(options) => Ok(commands::index::index(&options, out)?),
         Invocation::Worker(options) => Ok(workers::listen(&options, out)?),
     }
@@ -70,7 +70,15 @@ fn dispatch(invocation: Invocation, out: &mut dyn Write) -> anyhow::Result<Exit>
 /// Runs scenarios without showing them.
 fn quietly(interrupt: Interrupt) -> impl FnMut(&Scenario, &Setup) -> Result<Run, RunError> {
     move |scenario, setup| {
-        let conduct = Conduct { setup: setup.clone(), live: None, interrupt: interrupt.clone() };
+        let conduct = Conduct { setup: setup.clone(), interrupt: interrupt.clone(), ..Conduct::default() };
+        Ok(loadgen::run::run(scenario, &conduct)?)
+    }
+}
+
+/// Runs scenarios without showing them, several at once if need be.
+fn conducted(interrupt: Interrupt) -> impl Fn(&Scenario, Conduct) -> Result<Run, RunError> + Sync {
+    move |scenario, conduct| {
+        let conduct = Conduct { interrupt: interrupt.clone(), ..conduct };
         Ok(loadgen::run::run(scenario, &conduct)?)
     }
 }

@@ -6,11 +6,14 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use loadgen::compare::bench::{Bench as _, Side};
 use loadgen::compare::simulated::{Injection, Noise, SimulatedBench};
-use loadgen::compare::{self, CompareOptions, Pairs, RunError, Servers, Strictness, Subject, TrialBench, Unlike};
+use loadgen::compare::{
+    self, CompareOptions, Pairing, Pairs, Place, RunError, Servers, Strictness, Subject, TrialBench, Unlike,
+};
 use loadgen::exit::Exit;
 use loadgen::outcome::Run;
 use loadgen::scenario::{Scenario, Target};
@@ -68,27 +71,38 @@ struct Seen {
     port: u16,
     pid: u32,
     cores: String,
+    /// Whether another run was there at the same time.
+    beside: bool,
 }
 
 /// Runs the comparison with a runner that connects to the server, looks at its process, and draws figures; a server
 /// with `SLOW=1` has a third more CPU per delivery.
 fn compare_with(options: &CompareOptions, seen: &mut Vec<Seen>) -> (Result<Exit, compare::CompareError>, String) {
     let injection = Injection { cpu: 1.33, ..Injection::default() };
-    let mut bench = SimulatedBench::new(quiet(), injection, 9);
-    let mut runner = |scenario: &Scenario, pid: u32| -> Result<Run, RunError> {
+    let bench = Mutex::new((SimulatedBench::new(quiet(), injection, 9), seen));
+    let runner = |scenario: &Scenario, Place { server_pid: pid, beside }: Place| -> Result<Run, RunError> {
         let (_, rest) = scenario.target.url.split_once("127.0.0.1:").expect("the scenario's host");
         let port = rest.split('/').next().unwrap_or_default().parse()?;
         TcpStream::connect(("127.0.0.1", port))?;
-        let slow = environment(pid).contains("SLOW=1");
+        let environment = environment(pid);
+        if environment.contains("FAILS=1") {
+            return Err("it does not answer".into());
+        }
+        // Nobody gets past here alone.
+        if let Some(beside) = &beside {
+            beside.meet();
+        }
+        let slow = environment.contains("SLOW=1");
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
-        seen.push(Seen { port, pid, cores: cores.trim().to_owned() });
+        let (bench, seen) = &mut *bench.lock().expect("no run has panicked");
+        seen.push(Seen { port, pid, cores: cores.trim().to_owned(), beside: beside.is_some() });
         let mut run = bench.run(if slow { Side::Candidate } else { Side::Base }, scenario.seed)?;
         run.scenario = scenario.clone();
         Ok(run)
     };
     let mut out = Vec::new();
-    let exit = compare::run(options, &mut runner, &mut out);
+    let exit = compare::run(options, &runner, &mut out);
     (exit, String::from_utf8(out).expect("text"))
 }
 
@@ -112,19 +126,54 @@ fn a_slower_candidate_is_a_regression_and_all_servers_are_ended() {
     assert!(text.contains("confirming pair 8/8 candidate: done"), "{text}");
     assert_eq!(seen.len(), 32);
     for one in &seen {
-        assert!(is_gone(one.pid) && one.cores == "0", "{one:?}");
+        assert!(is_gone(one.pid) && one.cores == "0" && one.beside, "{one:?}");
         assert!(TcpStream::connect(("127.0.0.1", one.port)).is_err(), "{one:?}");
     }
     // What was kept can be compared again.
     let out = options.out.unwrap();
     let verdict: serde_json::Value = serde_json::from_slice(&fs::read(out.join("verdict.json")).unwrap()).unwrap();
     assert_eq!((&verdict["outcome"], &verdict["schema"]), (&"regression".into(), &1.into()));
+    assert_eq!(verdict["pairing"], "interleaved");
     assert_eq!(verdict["stages"][1]["kind"], "confirmation");
     let (base, candidate) = (out.join("base"), out.join("candidate"));
     let subject = Subject::Recorded { base, candidate, unlike: Unlike::Refuse };
     let (exit, text) = compare_with(&CompareOptions::new(subject), &mut Vec::new());
     assert_eq!(exit.unwrap(), Exit::Regression, "{text}");
     assert!(text.contains("16 and 16 recorded runs"), "{text}");
+}
+
+#[test]
+fn runs_are_made_one_after_the_other_if_asked_or_if_need_be() {
+    let one_port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).unwrap().port();
+    let fixed = server_command("exec env").replace("{port}", &one_port.to_string());
+    let url = format!("ws://127.0.0.1:{one_port}/ws/{{room}}");
+    let of_fixed = Box::new(Scenario { target: Target { url, ..Target::default() }, ..Scenario::default() });
+    let free = server_command("exec env");
+    for (command, scenario, pairing, note) in
+        [(free, scenario(), Some(Pairing::Sequential), false), (fixed, of_fixed, None, true)]
+    {
+        let subject = Subject::Servers { servers: Box::new(servers(&command, &command)), scenario };
+        let mut seen = Vec::new();
+        let (exit, text) = compare_with(&CompareOptions { pairing, ..options(subject, 2) }, &mut seen);
+        assert_eq!(exit.unwrap(), Exit::Ok, "{text}");
+        assert!(!seen.is_empty() && seen.iter().all(|one| !one.beside), "{seen:?}");
+        assert_eq!(text.contains("note: the two runs of a pair are made one after the other"), note, "{text}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_run_at_the_same_time_that_cannot_be_made() {
+    for (candidate, problem, other) in [
+        ("echo no such option {port}; exit 64", "no such option", "the other server did not start"),
+        (&server_command("exec env FAILS=1"), "it does not answer", "done"),
+    ] {
+        let servers = Box::new(servers(&server_command(""), candidate));
+        let subject = Subject::Servers { servers, scenario: scenario() };
+        let (exit, text) = compare_with(&options(subject, 1), &mut Vec::new());
+        assert_eq!(exit.unwrap(), Exit::Invalid, "{text}");
+        assert!(text.contains(problem) && text.contains(other), "{text}");
+        assert!(text.contains("a pair had an invalid run 4 times"), "{text}");
+    }
 }
 
 #[test]
@@ -205,7 +254,7 @@ fn a_server_against_itself_leaves_its_noise() {
         let options = CompareOptions { noise: Some(path.clone()), ..options(trial(trials), 10) };
         let (exit, text) = compare_with(&options, &mut Vec::new());
         assert_eq!(exit.unwrap(), Exit::Ok);
-        assert!(text.contains(&format!("{trials} trials of 10 pairs: {trials} ok")), "{text}");
+        assert!(text.contains(&format!("{trials} trials of 10 sequential pairs: {trials} ok")), "{text}");
         assert!(text.contains(&format!("false alarms in the last {all} trials: 0.0 %")), "{text}");
     }
     // The gate reads it, and finds that it is of another machine.
@@ -213,9 +262,15 @@ fn a_server_against_itself_leaves_its_noise() {
     let table = fs::read_to_string(&path).unwrap().replace("class = \"simulated\"", "class = \"elsewhere\"");
     fs::write(&path, table).unwrap();
     let subject = Subject::Servers { servers, scenario: scenario() };
-    let options = CompareOptions { noise: Some(path), ..options(subject, 1) };
-    let error = compare_with(&options, &mut Vec::new()).0.unwrap_err();
-    assert_eq!(error.exit(), Exit::Incomparable, "{error}");
+    for (pairing, words) in
+        [(Pairing::Sequential, "machine class elsewhere"), (Pairing::Interleaved, "sequential pairs")]
+    {
+        let (noise, subject) = (Some(path.clone()), subject.clone());
+        let options = CompareOptions { noise, pairing: Some(pairing), ..options(subject, 1) };
+        let error = compare_with(&options, &mut Vec::new()).0.unwrap_err();
+        assert_eq!(error.exit(), Exit::Incomparable, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[test]
@@ -258,6 +313,7 @@ fn mistakes_are_told_before_anything_runs() {
     };
     let gate = CompareOptions { gate: Some(["latency.p98".to_owned()].into()), ..CompareOptions::new(subject()) };
     let auto = CompareOptions { pairs: Pairs::Auto, ..CompareOptions::new(subject()) };
+    let at_once = CompareOptions { pairing: Some(Pairing::Interleaved), ..CompareOptions::new(subject()) };
     let missing = CompareOptions { noise: Some("no/such/aa.toml".into()), ..CompareOptions::new(subject()) };
     let cases = [
         (bound("latency.p98", 0.1), Exit::Usage, "no metric \"latency.p98\""),
@@ -266,6 +322,7 @@ fn mistakes_are_told_before_anything_runs() {
         (gate, Exit::Usage, "did you mean"),
         (options(subject(), 0), Exit::Usage, "pairs is 0"),
         (auto, Exit::Usage, "--aa"),
+        (at_once, Exit::Usage, "{port} in their commands"),
         (missing, Exit::Usage, "no/such/aa.toml"),
     ];
     for (options, exit, words) in cases {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use loadgen::compare::Pairing;
 use loadgen::compare::decision::Outcome;
 use loadgen::compare::noise::NoiseTable;
 use loadgen::compare::rules::Rules;
@@ -12,7 +13,7 @@ use loadgen::compare::trial::{TrialPlan, TrialRecord, trial};
 
 fn run_trials(trials: usize, injection: Option<Injection>, noise: Option<&mut NoiseTable>) -> TrialRecord {
     let rules = Rules::new(&BTreeMap::new(), None).expect("no name").with_resamples(1_000, 1);
-    let plan = TrialPlan { rules: &rules, pairs: 10, trials, seed: 20, injection };
+    let plan = TrialPlan { rules: &rules, pairs: 10, pairing: Pairing::Sequential, trials, seed: 20, injection };
     let mut bench = SimulatedBench::new(Noise::default(), injection.unwrap_or_default(), 21);
     trial(plan, &mut bench, &mut (), noise).expect("nothing is written")
 }

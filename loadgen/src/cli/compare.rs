@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::run;
 use super::scenario_flags::{self, Listed, ScenarioSource};
+use crate::compare::Pairing;
 use crate::compare::simulated::Injection;
 use crate::thresholds::{Unit, metrics, quantity};
 
@@ -21,6 +22,8 @@ pub struct CompareOptions {
     pub trials: u32,
     /// Pairs of runs.
     pub pairs: u32,
+    /// How the two runs of a pair are made; nothing: at once, if that is possible.
+    pub pairing: Option<Pairing>,
     /// What trials do to the candidate's figures after each run; nothing: both sides are alike.
     pub injection: Option<Injection>,
     /// Bounds by metric, a share: these and no others are gated on; empty: the usual ones.
@@ -79,15 +82,22 @@ pub enum CompareMode {
 const EXAMPLES: &str = "\
 A change against the revision that it is based on, as configs/loadgen/ci/ does it:
   loadgen compare --base-rev origin/main --build 'cargo build --release' \\
-      --command '{dir}/target/release/shardcast serve --listen 127.0.0.1:9000' \\
-      --url ws://127.0.0.1:9000/ws/{room} configs/loadgen/smoke.toml
+      --command 'exec {dir}/target/release/shardcast serve --listen 127.0.0.1:{port}' \\
+      --url 'ws://127.0.0.1:9000/ws/{room}' configs/loadgen/smoke.toml
 Two programs; two recorded sets; one program against itself:
-  loadgen compare --base './old serve' --candidate './new serve' one-room.toml
+  loadgen compare --base './old serve --listen 127.0.0.1:{port}' \\
+      --candidate './new serve --listen 127.0.0.1:{port}' one-room.toml
   loadgen compare results/HOST/smoke/aaaa results/HOST/smoke/bbbb
   loadgen compare --aa --command './new serve' --trials 20 smoke.toml
   loadgen compare --aa --command './new serve' --inject cpu=20% smoke.toml
 
-Each run has a fresh server; a pair is one run of each, in random order. Per metric, the ratio's 95 % interval over \
+Each run has a fresh server; a pair is one run of each, in random order. By default both runs of a pair are made at \
+once, with messages in turn (--pairing interleaved): a machine that changes its speed changes it for both, so that the \
+ratio of their CPU per delivery hardly scatters. It needs {port} in the commands: a free port for each server, which \
+the URL gets, too. Latencies are those of two servers that share their cores: longer than alone, for both sides, and \
+where one burns more CPU the other may wait for it. --pairing sequential has each server alone.
+
+Per metric, the ratio's 95 % interval over \
 the pairs is held against a bound: wholly above it is a regression (confirmed with fresh pairs), wholly below is fine, \
 between is inconclusive (twice the pairs once, then a note). Every scenario flag of `loadgen run` works here.
 
@@ -191,7 +201,7 @@ fn injection(matches: &ArgMatches) -> Option<Injection> {
     }))
 }
 
-fn judgement() -> [Arg; 7] {
+fn judgement() -> [Arg; 8] {
     [
         Arg::new("pairs")
             .long("pairs")
@@ -200,6 +210,10 @@ fn judgement() -> [Arg; 7] {
             .value_parser(value_parser!(u32).range(2..=200))
             .default_value("10")
             .help("Pairs of runs; fewer than 6 cannot tell anything but a large regression"),
+        Arg::new("pairing").long("pairing").value_name("HOW").value_parser(pairing).help(
+            "interleaved: both servers of a pair at once, with messages in turn; sequential: one after the other \
+                 [default: interleaved if the commands have {port} and the loop is open]",
+        ),
         Arg::new("bound")
             .long("bound")
             .value_name("METRIC=SHARE")
@@ -232,6 +246,12 @@ fn judgement() -> [Arg; 7] {
             .action(ArgAction::SetTrue)
             .help("Compare recorded runs of unlike machines or scenarios too"),
     ]
+}
+
+fn pairing(text: &str) -> Result<Pairing, String> {
+    let known = [Pairing::Interleaved, Pairing::Sequential];
+    let named = known.into_iter().find(|pairing| pairing.name() == text);
+    named.ok_or_else(|| format!("\"{text}\" is not interleaved or sequential"))
 }
 
 fn bound(text: &str) -> Result<(String, f64), String> {
@@ -285,6 +305,7 @@ pub(super) fn options(matches: &ArgMatches) -> Result<CompareOptions, String> {
         }),
         mode,
         pairs: matches.get_one::<u32>("pairs").copied().expect("it has a default"),
+        pairing: matches.get_one::<Pairing>("pairing").copied(),
         injection: injection(matches),
         bounds: matches.get_many::<(String, f64)>("bound").unwrap_or_default().cloned().collect(),
         noise: matches.get_one::<PathBuf>("noise").cloned(),

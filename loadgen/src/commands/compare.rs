@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::cli::{self, CompareMode, Setup};
-use crate::compare::{self, CompareOptions, Pairs, Servers, Strictness, Subject, TrialBench, Unlike, bench::Side};
+use crate::compare::{
+    self, CompareOptions, Pairs, Place, Servers, Strictness, Subject, TrialBench, Unlike, bench::Side,
+};
 use crate::exit::Exit;
 use crate::machine::{Kernel, calibrate};
 use crate::output::html;
 use crate::payload;
+use crate::run::Conduct;
 use crate::scenario::Scenario;
 use crate::scratch::Scratch;
 
 use super::kept::{self, Labelled};
-use super::{CommandError, Drive, keep};
+use super::{CommandError, DriveSide, keep};
 
 /// Pairs that report.html shows: curves of more cannot be told apart.
 const PAIRS_SHOWN: usize = 4;
@@ -25,9 +29,12 @@ const FILES: [&str; 3] = ["verdict.json", "trial.json", "aa.toml"];
 ///
 /// # Errors
 /// There is no scenario, nothing could be compared, or something cannot be kept.
+///
+/// # Panics
+/// If a run does.
 pub fn compare(
     options: &cli::CompareOptions,
-    drive: &mut Drive<'_>,
+    drive: &DriveSide<'_>,
     out: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
     let is_recorded = matches!(options.mode, CompareMode::Recorded { .. });
@@ -42,17 +49,17 @@ pub fn compare(
     let subject = subject(options)?;
     let is_trial = matches!(subject, Subject::Trial { .. });
     let pin = generator_core(&options.server_cores, cores());
-    let mut last = None;
-    let mut runner = |scenario: &Scenario, server_pid: u32| {
-        let setup = Setup { server_pid: Some(server_pid), pin, ..Setup::default() };
-        let run = drive(scenario, &setup)?;
+    let last = Mutex::new(None);
+    let runner = |scenario: &Scenario, place: Place| {
+        let setup = Setup { server_pid: Some(place.server_pid), pin, ..Setup::default() };
+        let run = drive(scenario, Conduct { setup, beside: place.beside, ..Conduct::default() })?;
         if is_trial {
-            last = Some(run.clone());
+            *last.lock().expect("nobody panics while holding it") = Some(run.clone());
         }
         Ok(run)
     };
     let asked = gate_options(options, subject, folder.clone());
-    let exit = compare::run(&asked, &mut runner, out)?;
+    let exit = compare::run(&asked, &runner, out)?;
     let Some(folder) = folder.filter(|_| !is_recorded) else { return Ok(exit) };
     // What bounds were held against, or what trials have found, belongs to the verdict.
     let noise = folder.join("aa.toml");
@@ -61,6 +68,7 @@ pub fn compare(
         std::fs::read(used).and_then(|table| std::fs::write(&noise, table)).map_err(failed)?;
     }
     // Of trials there are hundreds of runs: their figures are in trial.json, the last one stands for the others.
+    let last = last.into_inner().expect("nobody panics while holding it");
     let mut runs =
         if is_trial { last.into_iter().map(|run| ("same".to_owned(), run)).collect() } else { runs_of(&folder)? };
     if options.out.is_some() && !runs.is_empty() {
@@ -82,6 +90,7 @@ fn gate_options(options: &cli::CompareOptions, subject: Subject, out: Option<Pat
         seed: options.order_seed,
         gate,
         bounds,
+        pairing: options.pairing,
         strictness: if options.strict { Strictness::Strict } else { Strictness::Lenient },
         noise: options.noise.clone(),
         out,
@@ -167,6 +176,7 @@ fn shown(runs: &[Labelled]) -> Vec<Labelled> {
 mod tests {
     use std::ffi::OsString;
 
+    use crate::compare::Pairing;
     use crate::compare::simulated::{Injection, blank_run};
 
     use super::*;
@@ -189,6 +199,9 @@ mod tests {
         let asked = options("--base x --candidate y -k 7 --order-seed 5 --bound latency.p99.9=20% --bound lost=0");
         let gate = gate_options(&asked, subject(&asked).unwrap(), None);
         assert_eq!((gate.pairs, gate.seed, gate.strictness), (Pairs::Fixed(7), 5, Strictness::Lenient));
+        assert_eq!(gate.pairing, None);
+        let asked = options("--base x --candidate y --pairing sequential");
+        assert_eq!(gate_options(&asked, subject(&asked).unwrap(), None).pairing, Some(Pairing::Sequential));
         assert_eq!(gate.gate.unwrap().into_iter().collect::<Vec<_>>(), ["latency.p999", "lost"]);
         let asked = options("--base x --candidate y --url ws://h:{port}/{room}");
         let Subject::Servers { scenario, .. } = subject(&asked).unwrap() else { panic!("two servers") };

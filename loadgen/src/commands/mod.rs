@@ -14,9 +14,12 @@ pub use error::CommandError;
 use crate::cli::Setup;
 use crate::compare::RunError;
 use crate::outcome::Run;
+use crate::run::Conduct;
 use crate::scenario::Scenario;
 use crate::thresholds;
 
+/// Runs a scenario, so conducted; Ctrl-C ends it. Two runs at once are two calls at once.
+pub type DriveSide<'a> = dyn Fn(&Scenario, Conduct) -> Result<Run, RunError> + Sync + 'a;
 /// Runs a scenario, so set up.
 pub type Drive<'a> = dyn FnMut(&Scenario, &Setup) -> Result<Run, RunError> + 'a;
 

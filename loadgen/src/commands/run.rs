@@ -38,7 +38,7 @@ pub fn execute(
         Show::Nothing => LiveKind::Silent,
     };
     let view = live::start(kind, receiver, Box::new(io::stderr()));
-    let conduct = Conduct { setup: options.setup.clone(), live: Some(sender), interrupt };
+    let conduct = Conduct { setup: options.setup.clone(), live: Some(sender), interrupt, beside: None };
     let outcome = run(scenario, &conduct);
     drop(conduct);
     view.finish();

@@ -1,6 +1,6 @@
 //! Who runs the two sides, and who watches.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::outcome::Run;
 
@@ -37,6 +37,27 @@ impl Side {
 /// Why a run could not be made.
 pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How the two runs of a pair are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// At once, with messages in turn: what the machine does, it does to both.
+    Interleaved,
+    /// One right after the other: each server is alone.
+    Sequential,
+}
+
+impl Pairing {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interleaved => "interleaved",
+            Self::Sequential => "sequential",
+        }
+    }
+}
+
 /// Runs the scenario against a side, each time with a fresh server.
 pub trait Bench {
     /// One run. What the seed decides must be the same for both sides.
@@ -44,6 +65,12 @@ pub trait Bench {
     /// # Errors
     /// If the server could not be started or reached. It counts as an invalid run.
     fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError>;
+
+    /// Both runs of a pair at once, that of `first` first: it is the first to begin whatever cannot be done at once. A
+    /// bench that can do nothing at once makes them one after the other.
+    fn run_both(&mut self, first: Side, seed: u64) -> [Result<Run, BenchError>; 2] {
+        [self.run(first, seed), self.run(first.other(), seed)]
+    }
 }
 
 /// Which part of the procedure.

@@ -1,4 +1,5 @@
-//! The bench of real servers: each run gets a server of its own, started by a shell command and ended after it.
+//! The bench of real servers: each run gets a server of its own, started by a shell command and ended after it. The two
+//! of a pair may be up and run at once, each with a thread that drives it.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -6,22 +7,33 @@ use std::path::PathBuf;
 use super::bench::{Bench, BenchError, Side};
 use super::server_process::{ServerCommand, ServerProcess};
 use crate::outcome::Run;
+use crate::run::Beside;
 use crate::scenario::Scenario;
 use crate::scenario::load::PORT;
 
 /// What a runner fails with.
 pub type RunError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs a scenario against a server that is up; told the process that listens, to look at its CPU and memory.
-pub type Runner<'a> = dyn FnMut(&Scenario, u32) -> Result<Run, RunError> + 'a;
+/// Runs a scenario against a server that is up. Two runs at once are two calls at once.
+pub type Runner<'a> = dyn Fn(&Scenario, Place) -> Result<Run, RunError> + Sync + 'a;
+
+/// Where a run takes place.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The process that listens, to look at its CPU and memory.
+    pub server_pid: u32,
+    /// The run at the same time, if there is one.
+    pub beside: Option<Beside>,
+}
 
 /// See the module.
 pub struct CommandBench<'a> {
     scenario: &'a Scenario,
     base: ServerCommand,
     candidate: ServerCommand,
+    /// Folder of what servers write.
     output: PathBuf,
-    runner: &'a mut Runner<'a>,
+    runner: &'a Runner<'a>,
 }
 
 /// Why the scenario's URL is of no use.
@@ -29,13 +41,19 @@ pub struct CommandBench<'a> {
 #[error("target.url {0:?} has no host: like ws://127.0.0.1:8080/ws/{{room}} it should be")]
 struct NoHost(String);
 
+/// Why a run at the same time as another one was not made.
+#[derive(Debug, thiserror::Error)]
+#[error("the other server did not start, and both are run at once")]
+struct NoPartner;
+
 impl<'a> CommandBench<'a> {
-    /// For these servers. What a server writes goes to `output`, run by run, so that an error can show the end of it.
+    /// For these servers. What a server writes goes into the folder `output`, run by run, so that an error
+    /// can show the end of it.
     pub fn new(
         scenario: &'a Scenario,
         (base, candidate): (ServerCommand, ServerCommand),
         output: PathBuf,
-        runner: &'a mut Runner<'a>,
+        runner: &'a Runner<'a>,
     ) -> Self {
         Self { scenario, base, candidate, output, runner }
     }
@@ -43,6 +61,43 @@ impl<'a> CommandBench<'a> {
 
 impl Bench for CommandBench<'_> {
     fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError> {
+        let (process, scenario) = self.server(side, seed)?;
+        (self.runner)(&scenario, Place { server_pid: process.pid(), beside: None })
+    }
+
+    fn run_both(&mut self, first: Side, seed: u64) -> [Result<Run, BenchError>; 2] {
+        let (one, other) = match (self.server(first, seed), self.server(first.other(), seed)) {
+            (Ok(one), Ok(other)) => (one, other),
+            (one, other) => {
+                let failed = |server: Result<_, BenchError>| Err(server.err().unwrap_or_else(|| NoPartner.into()));
+                return [failed(one), failed(other)];
+            }
+        };
+        let runner = self.runner;
+        let run = |(process, scenario): &(ServerProcess, Scenario), beside: Beside| {
+            let seat = Seat(beside);
+            runner(scenario, Place { server_pid: process.pid(), beside: Some(seat.0.clone()) })
+        };
+        let [here, there] = Beside::two([one.0.pid(), other.0.pid()]);
+        std::thread::scope(|scope| {
+            let both = [scope.spawn(|| run(&one, here)), scope.spawn(|| run(&other, there))];
+            both.map(|side| side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+}
+
+/// A run's place, left however the run ends: the other one would wait for it.
+struct Seat(Beside);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl CommandBench<'_> {
+    /// A fresh server, and the scenario as it is to be run against it.
+    fn server(&self, side: Side, seed: u64) -> Result<(ServerProcess, Scenario), BenchError> {
         let mut server = match side {
             Side::Base => self.base.clone(),
             Side::Candidate => self.candidate.clone(),
@@ -62,8 +117,8 @@ impl Bench for CommandBench<'_> {
             });
         }
         let authority = authority(&scenario.target.url).ok_or_else(|| NoHost(scenario.target.url.clone()))?;
-        let process = ServerProcess::start(&server, &authority, &self.output)?;
-        (self.runner)(&scenario, process.pid())
+        let output = self.output.join(format!("{}.log", side.name()));
+        Ok((ServerProcess::start(&server, &authority, &output)?, scenario))
     }
 }
 
@@ -73,7 +128,7 @@ fn free_port() -> std::io::Result<u16> {
 }
 
 /// Host and port of a URL; none if it has no host.
-fn authority(url: &str) -> Option<String> {
+pub(super) fn authority(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::bench::{Bench, Side};
+use super::bench::{Bench, Pairing, Side};
 use super::command_bench::Runner;
 use super::decision::{Decision, Outcome};
 use super::metrics::Role;
 use super::noise::{NoiseError, NoiseTable};
-use super::options::{CompareOptions, Pairs, Strictness, Subject, TrialBench, Unlike};
+use super::options::{CompareOptions, Pairs, Servers, Strictness, Subject, TrialBench, Unlike};
 use super::paired::{PairedError, Procedure};
+use super::pairing::{self, Choice};
 use super::prepared::Prepared;
 use super::progress::{self, Progress};
 use super::recorded::{self, RecordedError, RecordedSet};
@@ -24,6 +25,7 @@ use super::trial::{TrialPlan, trial};
 use super::verdict::{Judgement, Verdict, overall};
 use super::worktree::WorktreeError;
 use crate::exit::Exit;
+use crate::scenario::Scenario;
 use crate::scratch::Scratch;
 use crate::thresholds::UnknownMetric;
 
@@ -56,6 +58,20 @@ pub enum CompareError {
     /// The number of pairs follows from the noise, and there is none.
     #[error("pairs = auto needs a noise table of this machine: write one with `--aa`, or give a number")]
     AutoWithoutNoise,
+    /// The two runs of a pair should be made at once, and cannot.
+    #[error("--pairing interleaved: {why}")]
+    CannotInterleave {
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// The noise is that of pairs made otherwise.
+    #[error("the noise table is of {} pairs, these are {}: measure it so with `--aa`", table.name(), asked.name())]
+    NoiseOfOtherPairs {
+        /// The table's.
+        table: Pairing,
+        /// What is done here.
+        asked: Pairing,
+    },
     /// `aa.toml` cannot be read or written.
     #[error(transparent)]
     Noise(#[from] NoiseError),
@@ -86,7 +102,12 @@ impl CompareError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Metric(_) | Self::Bound { .. } | Self::Zero { .. } | Self::AutoWithoutNoise => Exit::Usage,
+            Self::Metric(_)
+            | Self::Bound { .. }
+            | Self::Zero { .. }
+            | Self::AutoWithoutNoise
+            | Self::CannotInterleave { .. } => Exit::Usage,
+            Self::NoiseOfOtherPairs { .. } => Exit::Incomparable,
             Self::Noise(NoiseError::Format { .. } | NoiseError::Read { .. }) => Exit::Usage,
             Self::Worktree(WorktreeError::NoRevision(_)) => Exit::Usage,
             Self::Recorded(RecordedError::Empty { .. }) => Exit::Invalid,
@@ -103,7 +124,7 @@ impl CompareError {
 ///
 /// # Errors
 /// If nothing could be compared; [`CompareError::exit`] says what the command ends with then.
-pub fn run(options: &CompareOptions, runner: &mut Runner<'_>, out: &mut dyn Write) -> Result<Exit, CompareError> {
+pub fn run(options: &CompareOptions, runner: &Runner<'_>, out: &mut dyn Write) -> Result<Exit, CompareError> {
     check(options)?;
     let noise = match (&options.subject, &options.noise) {
         // Trials add to the table, and the first ones begin it.
@@ -121,22 +142,42 @@ pub fn run(options: &CompareOptions, runner: &mut Runner<'_>, out: &mut dyn Writ
             compare_recorded(options, &rules, (base, candidate, *unlike), out)
         }
         Subject::Servers { servers, scenario } => {
+            let choice = chosen_pairing(options, &rules, (servers, scenario))?;
+            let rules = rules.with_connections(scenario.subscribers.count);
             let scratch = Scratch::new()?;
             let prepared = Prepared::new(servers, scratch.path(), out)?;
             let mut bench = prepared.bench(scenario, scratch.path(), runner);
-            compare_servers(options, &rules, &mut bench, out)
+            compare_servers(options, &rules, (&mut bench, choice), out)
         }
         Subject::Trial { trials, injection, bench: TrialBench::Simulated(noise) } => {
             let mut bench = SimulatedBench::new(*noise, injection.unwrap_or_default(), options.seed);
-            compare_trials(options, &rules, (*trials, *injection), &mut bench, out)
+            let choice = Choice { pairing: options.pairing.unwrap_or(Pairing::Sequential), note: None };
+            compare_trials(options, &rules, (*trials, *injection), (&mut bench, choice), out)
         }
         Subject::Trial { trials, injection, bench: TrialBench::Servers { servers, scenario } } => {
+            let choice = chosen_pairing(options, &rules, (servers, scenario))?;
+            let rules = rules.with_connections(scenario.subscribers.count);
             let scratch = Scratch::new()?;
             let prepared = Prepared::new(servers, scratch.path(), out)?;
             let mut bench = prepared.bench(scenario, scratch.path(), runner);
             let mut bench = InjectedBench::new(&mut bench, injection.unwrap_or_default());
-            compare_trials(options, &rules, (*trials, *injection), &mut bench, out)
+            compare_trials(options, &rules, (*trials, *injection), (&mut bench, choice), out)
         }
+    }
+}
+
+/// How the runs of a pair are made.
+fn chosen_pairing(
+    options: &CompareOptions,
+    rules: &Rules,
+    (servers, scenario): (&Servers, &Scenario),
+) -> Result<Choice, CompareError> {
+    let choice = pairing::choose(options.pairing, servers, scenario)?;
+    match rules.noise() {
+        Some(noise) if noise.pairing != choice.pairing => {
+            Err(CompareError::NoiseOfOtherPairs { table: noise.pairing, asked: choice.pairing })
+        }
+        _ => Ok(choice),
     }
 }
 
@@ -185,6 +226,7 @@ struct Report<'a> {
     seed: u64,
     resamples: u32,
     pairs: usize,
+    pairing: Pairing,
     #[serde(flatten)]
     decision: &'a Decision,
 }
@@ -209,20 +251,21 @@ struct RecordedReport<'a> {
 fn compare_servers(
     options: &CompareOptions,
     rules: &Rules,
-    bench: &mut dyn Bench,
+    (bench, Choice { pairing, note }): (&mut dyn Bench, Choice),
     out: &mut dyn Write,
 ) -> Result<Exit, CompareError> {
     let pairs = pairs(options, rules)?;
-    if let Some(note) = other_work(&fs::read_to_string("/proc/loadavg").unwrap_or_default(), cores()) {
+    let busy = other_work(&fs::read_to_string("/proc/loadavg").unwrap_or_default(), cores());
+    for note in busy.into_iter().chain(note) {
         writeln!(out, "{note}")?;
     }
     let mut watch = Progress::new(out, options.out.as_deref());
-    let decision = Procedure { rules, pairs, seed: options.seed, bench, watch: &mut watch }.decide()?;
+    let decision = Procedure { rules, pairs, pairing, seed: options.seed, bench, watch: &mut watch }.decide()?;
     text::decision(&decision, out)?;
     if let Some(folder) = &options.out {
         let (seed, resamples) = (options.seed, options.resamples);
         let (loadgen, written) = (env!("CARGO_PKG_VERSION"), now());
-        let report = Report { schema: SCHEMA, loadgen, written, seed, resamples, pairs, decision: &decision };
+        let report = Report { schema: SCHEMA, loadgen, written, seed, resamples, pairs, pairing, decision: &decision };
         write_json(&folder.join("verdict.json"), &report)?;
     }
     Ok(exit_of(decision.outcome, options.strictness))
@@ -232,10 +275,13 @@ fn compare_trials(
     options: &CompareOptions,
     rules: &Rules,
     (trials, injection): (usize, Option<Injection>),
-    bench: &mut dyn Bench,
+    (bench, Choice { pairing, note }): (&mut dyn Bench, Choice),
     out: &mut dyn Write,
 ) -> Result<Exit, CompareError> {
-    let plan = TrialPlan { rules, pairs: pairs(options, rules)?, trials, seed: options.seed, injection };
+    let plan = TrialPlan { rules, pairs: pairs(options, rules)?, pairing, trials, seed: options.seed, injection };
+    if let Some(note) = note {
+        writeln!(out, "{note}")?;
+    }
     let mut watch = Progress::new(out, None);
     // With a difference put in, ratios are not the machine's noise.
     let mut noise = injection.is_none().then(|| rules.noise().cloned().unwrap_or_default());
@@ -243,7 +289,7 @@ fn compare_trials(
     let unbiased = rules.clone().with_noise(None);
     let record = trial(TrialPlan { rules: &unbiased, ..plan }, bench, &mut watch, noise.as_mut())?;
     if let Some(noise) = &mut noise {
-        (noise.schema, noise.written) = (SCHEMA, now());
+        (noise.schema, noise.written, noise.pairing) = (SCHEMA, now(), pairing);
     }
     text::trials(&record, noise.as_ref(), out)?;
     if let Some(folder) = &options.out {
@@ -280,6 +326,8 @@ fn compare_recorded(
         )?;
         return Ok(Exit::Incomparable);
     }
+    let connections = base.runs.iter().chain(&candidate.runs).map(|run| run.scenario.subscribers.count).min();
+    let rules = rules.clone().with_connections(connections.unwrap_or(0));
     let values = |set: &RecordedSet| set.runs.iter().map(|run| rules.values(run)).collect::<Vec<_>>();
     let judgements = rules.judge_unpaired(&values(&base), &values(&candidate), ALPHA_RECORDED);
     let outcome = match overall(&judgements) {

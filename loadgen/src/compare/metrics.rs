@@ -46,7 +46,7 @@ pub struct Metric {
 /// What decides or is shown unless told otherwise, in the order of the gate's table: role, bound, slack.
 const SHOWN: [(&str, Role, f64, f64); 12] = [
     ("server.cpu_per_delivery", Role::Gating, 0.05, 20.0),
-    ("server.memory_per_connection", Role::Gating, 0.02, 64.0),
+    (MEMORY_PER_CONNECTION, Role::Gating, 0.02, 64.0),
     // Lossless servers only: where both sides drop by design, the gate says so and does not judge.
     ("lost", Role::Gating, 0.0, 0.0),
     ("server.tcp_per_connection", Role::Advisory, OTHER_BOUND, 0.0),
@@ -90,7 +90,23 @@ const TAIL_BOUND: f64 = 0.3;
 /// Differences of times below this are no regression: a scheduler's tick of noise.
 const TIME_SLACK_NS: f64 = 50_000.0;
 
+/// The metric whose slack depends on how many connections there are.
+const MEMORY_PER_CONNECTION: &str = "server.memory_per_connection";
+/// A process grows in steps (blocks of the allocator, pages of its program that it touches for the first time), which
+/// differ from start to start by so much; per connection that is the more, the fewer there are.
+const PROCESS_STEPS_BYTES: f64 = 262_144.0;
+
 impl Metric {
+    /// The same for runs with so many connections.
+    #[must_use]
+    pub fn with_connections(self, connections: u32) -> Self {
+        if self.name() != MEMORY_PER_CONNECTION {
+            return self;
+        }
+        let steps = PROCESS_STEPS_BYTES / f64::from(connections.max(1));
+        Self { slack: self.slack.max(steps), ..self }
+    }
+
     fn of(figure: thresholds::Metric) -> Self {
         let name = figure.name.as_str();
         let direction = if HIGHER_IS_BETTER.contains(&name) { Direction::Higher } else { Direction::Lower };
@@ -191,6 +207,18 @@ mod tests {
             ("latency.p99", 0.2, 50_000.0),
         ];
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn memory_has_the_slack_of_a_process() {
+        for (name, connections, slack) in [
+            (MEMORY_PER_CONNECTION, 1_024, 256.0),
+            (MEMORY_PER_CONNECTION, 20_000, 64.0),
+            (MEMORY_PER_CONNECTION, 0, 262_144.0),
+            ("server.cpu_per_delivery", 1, 20.0),
+        ] {
+            assert_eq!(find(name).unwrap().with_connections(connections).slack, slack, "{name} {connections}");
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! What it rests on. A run is one number per metric: messages of one run are not independent, and tests on them find a
-//! difference between a server and itself. Base and candidate run in pairs, since a machine drifts more in an hour than
-//! a regression is large. Verdicts are about bounds, not about zero, and there are three of them. And the gate is tried
+//! difference between a server and itself. Base and candidate run in pairs, and the two runs of a pair at once with
+//! messages in turn, since a machine drifts more in an hour, and many a machine more in a second, than a regression is
+//! large. Verdicts are about bounds, not about zero, and there are three of them. And the gate is tried
 //! on itself: how often it cries wolf is measured, published, and widens its bounds if it is too often.
 
 pub mod bench;
@@ -23,6 +24,7 @@ pub mod metrics;
 pub mod noise;
 pub mod options;
 pub mod paired;
+mod pairing;
 mod prepared;
 pub mod progress;
 pub mod recorded;
@@ -36,6 +38,7 @@ pub mod validity;
 pub mod verdict;
 pub mod worktree;
 
-pub use command_bench::{RunError, Runner};
+pub use bench::Pairing;
+pub use command_bench::{Place, RunError, Runner};
 pub use gate::{CompareError, run};
 pub use options::{CompareOptions, Pairs, Servers, Strictness, Subject, TrialBench, Unlike};

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::bench::Pairing;
 use super::statistics::robust_sigma;
 
 /// Trials that count for the false-alarm rate: the last hundred.
@@ -18,7 +19,7 @@ const FALSE_ALARMS_MAX: f64 = 0.02;
 const WIDENING: f64 = 1.5;
 
 /// What comparisons of a server with itself have shown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseTable {
     /// Raised when a field changes its meaning.
@@ -27,6 +28,9 @@ pub struct NoiseTable {
     pub class: String,
     /// The scenario's name.
     pub scenario: String,
+    /// How the two runs of a pair were made: pairs made otherwise scatter otherwise.
+    #[serde(default = "sequential")]
+    pub pairing: Pairing,
     /// When it was written, UTC.
     pub written: String,
     /// Part of the kept trials that said regression, confirmed.
@@ -77,6 +81,27 @@ pub enum NoiseError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
+}
+
+/// What tables are of that do not say it.
+const fn sequential() -> Pairing {
+    Pairing::Sequential
+}
+
+impl Default for NoiseTable {
+    fn default() -> Self {
+        Self {
+            schema: 0,
+            class: String::new(),
+            scenario: String::new(),
+            pairing: sequential(),
+            written: String::new(),
+            false_alarm_rate: 0.0,
+            unconfirmed_rate: 0.0,
+            trials: Vec::new(),
+            metric: BTreeMap::new(),
+        }
+    }
 }
 
 impl NoiseTable {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bench::Pairing;
 use super::simulated::{Injection, Noise};
 use crate::scenario::Scenario;
 
@@ -14,6 +15,8 @@ pub struct CompareOptions {
     pub subject: Subject,
     /// Pairs of the first stage; by default 10.
     pub pairs: Pairs,
+    /// How the two runs of a pair are made; none: interleaved where that is possible, which a report says.
+    pub pairing: Option<Pairing>,
     /// Decides the order of runs, their seeds and the resamples; by default 1.
     pub seed: u64,
     /// Resamples of a bootstrap; by default 10,000.
@@ -132,6 +135,7 @@ impl CompareOptions {
         Self {
             subject,
             pairs: Pairs::Fixed(10),
+            pairing: None,
             seed: 1,
             resamples: 10_000,
             bounds: BTreeMap::new(),

@@ -1,5 +1,5 @@
-//! The paired procedure: base and candidate run one right after the other, in random order, so that what the machine
-//! does meanwhile falls on both.
+//! The paired procedure: base and candidate run at once, or one right after the other, in random order, so that what
+//! the machine does meanwhile falls on both.
 //!
 //! ```text
 //! k pairs ──┬─ ok ────────────────────────────────────────────────→ ok
@@ -16,7 +16,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::bench::{Attempt, Bench, Side, StageKind, Watch};
+use super::bench::{Attempt, Bench, BenchError, Pairing, Side, StageKind, Watch};
 use super::decision::{Decision, InvalidRun, Outcome, Stage};
 use super::rules::{Pair, Rules};
 use super::validity;
@@ -53,6 +53,8 @@ pub struct Procedure<'a> {
     pub rules: &'a Rules,
     /// Pairs of the first stage, at least 1.
     pub pairs: usize,
+    /// How the two runs of a pair are made.
+    pub pairing: Pairing,
     /// Decides the order within pairs and the seeds of the runs.
     pub seed: u64,
     /// Runs the sides.
@@ -172,15 +174,22 @@ impl Procedure<'_> {
     ) -> Result<Option<Stop>, PairedError> {
         while let Some(slot) = slots.get(pairs.len()) {
             let place = Place { stage: kind, pair: pairs.len() + 1, pairs: slots.len() };
+            let (first, second) = (slot.first, slot.first.other());
+            let together: &[&[Side]] = match self.pairing {
+                Pairing::Interleaved => &[&[first, second]],
+                Pairing::Sequential => &[&[first], &[second]],
+            };
             let mut pair = Pair::default();
-            for side in [slot.first, slot.first.other()] {
-                let values = match self.valid_run(place, side, slot.seed, decision)? {
-                    Ok(run) => self.rules.values(&run),
+            for sides in together {
+                let runs = match self.valid_runs(place, sides, slot.seed, decision)? {
+                    Ok(runs) => runs,
                     Err(stop) => return Ok(Some(stop)),
                 };
-                match side {
-                    Side::Base => pair.base = values,
-                    Side::Candidate => pair.candidate = values,
+                for (side, run) in runs {
+                    match side {
+                        Side::Base => pair.base = self.rules.values(&run),
+                        Side::Candidate => pair.candidate = self.rules.values(&run),
+                    }
                 }
             }
             pairs.push(pair);
@@ -188,36 +197,59 @@ impl Procedure<'_> {
         Ok(None)
     }
 
-    /// A run that may be compared, repeated if need be.
-    fn valid_run(
+    /// Runs that may be compared, made at once, and repeated if need be: all of them if one is invalid, since another
+    /// time is no longer theirs.
+    fn valid_runs(
         &mut self,
         place: Place,
-        side: Side,
+        sides: &[Side],
         seed: u64,
         decision: &mut Decision,
-    ) -> Result<Result<Run, Stop>, PairedError> {
-        let mut last = Vec::new();
+    ) -> Result<Result<Vec<(Side, Run)>, Stop>, PairedError> {
+        let mut last = (Side::Base, String::new());
         for repeat in 0..=REPEATS_MAX {
-            let run = self.bench.run(side, seed);
-            decision.runs += 1;
-            let problems = match &run {
-                Ok(run) => validity::problems(run),
-                Err(error) => vec![told(error.as_ref())],
+            let runs: Vec<Result<Run, BenchError>> = match *sides {
+                [first, _] => self.bench.run_both(first, seed).into(),
+                _ => sides.iter().map(|side| self.bench.run(*side, seed)).collect(),
             };
-            let Place { stage, pair, pairs } = place;
-            let shown = run.as_ref().ok();
-            self.watch.ran(&Attempt { stage, pair, pairs, side, repeat, run: shown, problems: &problems })?;
-            if shown.is_some_and(|run| run.interrupted) {
+            let (mut valid, mut interrupted) = (Vec::new(), false);
+            for (side, run) in sides.iter().copied().zip(runs) {
+                decision.runs += 1;
+                let problems = match &run {
+                    Ok(run) => validity::problems(run),
+                    Err(error) => vec![told(error.as_ref())],
+                };
+                let Place { stage, pair, pairs } = place;
+                let shown = run.as_ref().ok();
+                self.watch.ran(&Attempt { stage, pair, pairs, side, repeat, run: shown, problems: &problems })?;
+                if shown.is_some_and(|run| run.interrupted) {
+                    interrupted = true;
+                    continue;
+                }
+                match run {
+                    Ok(run) if problems.is_empty() => {
+                        self.of_this_machine(&run)?;
+                        valid.push((side, run));
+                    }
+                    _ => {
+                        last = (side, problems.join("; "));
+                        decision.invalid.push(InvalidRun { stage, pair, side, problems });
+                    }
+                }
+            }
+            if interrupted {
                 return Ok(Err(Stop::Interrupted));
             }
-            match run {
-                Ok(run) if problems.is_empty() => return self.of_this_machine(&run).map(|()| Ok(run)),
-                _ => decision.invalid.push(InvalidRun { stage, pair, side, problems: problems.clone() }),
+            if valid.len() == sides.len() {
+                return Ok(Ok(valid));
             }
-            last = problems;
         }
-        let name = side.name();
-        let reason = format!("a run of the {name} was invalid {} times: {}", REPEATS_MAX + 1, last.join("; "));
+        let (name, problems) = (last.0.name(), last.1);
+        let times = REPEATS_MAX + 1;
+        let reason = match sides {
+            [_] => format!("a run of the {name} was invalid {times} times: {problems}"),
+            _ => format!("a pair had an invalid run {times} times, at last that of the {name}: {problems}"),
+        };
         Ok(Err(Stop::Invalid(reason)))
     }
 
@@ -319,7 +351,8 @@ mod tests {
     }
 
     fn decide(bench: &mut dyn Bench, rules: &Rules, watch: &mut dyn Watch) -> Decision {
-        Procedure { rules, pairs: 10, seed: 5, bench, watch }.decide().unwrap()
+        let pairing = Pairing::Sequential;
+        Procedure { rules, pairs: 10, pairing, seed: 5, bench, watch }.decide().unwrap()
     }
 
     fn kinds(decision: &Decision) -> Vec<StageKind> {
@@ -429,7 +462,8 @@ mod tests {
     fn noise_of_another_machine_is_refused() {
         let rules = rules().with_noise(Some(NoiseTable { class: "elsewhere".to_owned(), ..NoiseTable::default() }));
         let mut bench = SimulatedBench::new(quiet(), Injection::default(), 1);
-        let procedure = Procedure { rules: &rules, pairs: 3, seed: 5, bench: &mut bench, watch: &mut () };
+        let (pairing, bench) = (Pairing::Interleaved, &mut bench);
+        let procedure = Procedure { rules: &rules, pairs: 3, pairing, seed: 5, bench, watch: &mut () };
         assert!(matches!(procedure.decide(), Err(PairedError::NoiseOfAnotherMachine { .. })));
     }
 

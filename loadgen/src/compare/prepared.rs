@@ -54,14 +54,9 @@ impl Prepared {
         })
     }
 
-    pub(super) fn bench<'a>(
-        &self,
-        scenario: &'a Scenario,
-        scratch: &Path,
-        runner: &'a mut Runner<'a>,
-    ) -> CommandBench<'a> {
+    pub(super) fn bench<'a>(&self, scenario: &'a Scenario, scratch: &Path, runner: &'a Runner<'a>) -> CommandBench<'a> {
         let commands = (self.base.clone(), self.candidate.clone());
-        CommandBench::new(scenario, commands, scratch.join("server.log"), runner)
+        CommandBench::new(scenario, commands, scratch.to_owned(), runner)
     }
 }
 

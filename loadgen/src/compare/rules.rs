@@ -75,6 +75,13 @@ impl Rules {
         Self { how: Resampling { resamples, seed }, ..self }
     }
 
+    /// For runs with so many connections.
+    #[must_use]
+    pub fn with_connections(self, connections: u32) -> Self {
+        let metrics = self.metrics.into_iter().map(|metric| metric.with_connections(connections)).collect();
+        Self { metrics, ..self }
+    }
+
     /// The same, but only these decide.
     #[must_use]
     pub fn deciding(&self, names: &[String]) -> Self {

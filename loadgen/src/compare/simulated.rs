@@ -151,17 +151,28 @@ impl<'a> InjectedBench<'a> {
 
 impl Bench for InjectedBench<'_> {
     fn run(&mut self, side: Side, seed: u64) -> Result<Run, BenchError> {
-        let mut run = self.bench.run(side, seed)?;
-        if side == Side::Candidate {
-            if let Some(server) = &mut run.server {
-                server.cpu_seconds *= self.injection.cpu;
-                server.cpu_ns_per_delivery *= self.injection.cpu;
-                server.memory_per_connection_bytes *= self.injection.memory;
-            }
-            run.total.latency = scaled(&run.total.latency, self.injection.latency);
-        }
-        Ok(run)
+        Ok(injected(self.bench.run(side, seed)?, side, self.injection))
     }
+
+    fn run_both(&mut self, first: Side, seed: u64) -> [Result<Run, BenchError>; 2] {
+        let [one, other] = self.bench.run_both(first, seed);
+        [
+            one.map(|run| injected(run, first, self.injection)),
+            other.map(|run| injected(run, first.other(), self.injection)),
+        ]
+    }
+}
+
+fn injected(mut run: Run, side: Side, injection: Injection) -> Run {
+    if side == Side::Candidate {
+        if let Some(server) = &mut run.server {
+            server.cpu_seconds *= injection.cpu;
+            server.cpu_ns_per_delivery *= injection.cpu;
+            server.memory_per_connection_bytes *= injection.memory;
+        }
+        run.total.latency = scaled(&run.total.latency, injection.latency);
+    }
+    run
 }
 
 /// Each time, that many times as long.

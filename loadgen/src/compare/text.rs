@@ -62,7 +62,8 @@ pub fn judgements<'a>(judgements: impl Iterator<Item = &'a Judgement>, out: &mut
 /// If it cannot be written.
 pub fn trials(record: &TrialRecord, noise: Option<&NoiseTable>, out: &mut dyn Write) -> io::Result<()> {
     let outcomes: Vec<String> = record.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    writeln!(out, "\n{} trials of {} pairs: {}", record.trials.len(), record.pairs, outcomes.join(", "))?;
+    let (count, pairs, pairing) = (record.trials.len(), record.pairs, record.pairing.name());
+    writeln!(out, "\n{count} trials of {pairs} {pairing} pairs: {}", outcomes.join(", "))?;
     let (confirmed, before) = (record.regression_rate * 100.0, record.unconfirmed_rate * 100.0);
     let name = if record.injection.is_some() { "regression found" } else { "false alarms" };
     writeln!(out, "{name}: {confirmed:.1} % (before the confirmation {before:.1} %)")?;
@@ -177,6 +178,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::compare::bench::Pairing;
     use crate::compare::paired::Procedure;
     use crate::compare::rules::Rules;
     use crate::compare::simulated::{Injection, Noise, SimulatedBench};
@@ -203,7 +205,14 @@ mod tests {
         let quiet = Noise { cpu: 0.01, p50: 0.01, p99: 0.01, memory: 0.002, drift: 0.1, disturbed: 0.0 };
         let mut bench = SimulatedBench::new(quiet, Injection { cpu: 1.3, ..Injection::default() }, 3);
         let rules = Rules::new(&BTreeMap::new(), None).unwrap();
-        let procedure = Procedure { rules: &rules, pairs: 10, seed: 5, bench: &mut bench, watch: &mut () };
+        let procedure = Procedure {
+            pairing: Pairing::Sequential,
+            rules: &rules,
+            pairs: 10,
+            seed: 5,
+            bench: &mut bench,
+            watch: &mut (),
+        };
         let mut text = Vec::new();
         decision(&procedure.decide().unwrap(), &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
-use super::bench::{Attempt, Bench, Watch};
+use super::bench::{Attempt, Bench, Pairing, Watch};
 use super::decision::{Decision, Outcome};
 use super::noise::NoiseTable;
 use super::paired::{PairedError, Procedure};
@@ -21,6 +21,8 @@ pub struct TrialPlan<'a> {
     pub rules: &'a Rules,
     /// Pairs of a trial's first stage.
     pub pairs: usize,
+    /// How their two runs are made.
+    pub pairing: Pairing,
     /// How many trials.
     pub trials: usize,
     /// Decides the order of runs and their seeds.
@@ -57,6 +59,8 @@ pub struct TrialRecord {
     pub scenario: String,
     /// Pairs of a trial's first stage.
     pub pairs: usize,
+    /// How their two runs were made.
+    pub pairing: Pairing,
     /// Decided the order of runs and their seeds.
     pub seed: u64,
     /// Resamples of a bootstrap.
@@ -87,8 +91,9 @@ pub fn trial(
     let mut watch = Identified { watch, class: String::new(), scenario: String::new() };
     let mut trials = Vec::with_capacity(plan.trials);
     while trials.len() < plan.trials {
-        let (rules, pairs, seed) = (plan.rules, plan.pairs, rng.next_u64());
-        let decision = Procedure { rules, pairs, seed, bench, watch: &mut watch }.decide()?;
+        let TrialPlan { rules, pairs, pairing, .. } = plan;
+        let seed = rng.next_u64();
+        let decision = Procedure { rules, pairs, pairing, seed, bench, watch: &mut watch }.decide()?;
         if decision.outcome == Outcome::Interrupted {
             break;
         }
@@ -121,6 +126,7 @@ impl TrialRecord {
             class,
             scenario,
             pairs: plan.pairs,
+            pairing: plan.pairing,
             seed: plan.seed,
             resamples: plan.rules.resamples(),
             injection: plan.injection,

@@ -3,8 +3,10 @@
 //! ```text
 //! crew (workers) → ramp → settle → phases → arrival timeout → accounts → merge → validity → thresholds → Run
 //!         watch: the server's CPU and memory, the machine, beside it · show: a snapshot a second
+//!         beside: of two runs at once, the places where they wait for each other
 //! ```
 
+mod beside;
 mod crew;
 mod interrupt;
 mod merge;
@@ -16,6 +18,7 @@ mod watch;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::mpsc::SyncSender;
 
+pub use beside::{Beside, Turn};
 pub use interrupt::Interrupt;
 
 use crate::cli::Setup;
@@ -37,6 +40,8 @@ pub struct Conduct {
     pub live: Option<SyncSender<Snapshot>>,
     /// Ends the run early: it stops publishing, takes what comes, and reports.
     pub interrupt: Interrupt,
+    /// The run that takes place at the same time, if there is one.
+    pub beside: Option<Beside>,
 }
 
 /// Why there is no outcome at all. A server that cannot be reached, or dies, does have one: an invalid one.
@@ -66,6 +71,13 @@ pub enum RunError {
     Workers(#[from] crate::workers::StartError),
 }
 
+impl Conduct {
+    /// Waits for the run beside this one, if there is one, and says when both were there.
+    fn meet(&self) -> Nanos {
+        self.beside.as_ref().map_or_else(Nanos::now, Beside::meet)
+    }
+}
+
 /// Runs `scenario`. Blocks until it is over.
 ///
 /// # Errors
@@ -87,12 +99,14 @@ pub fn run(scenario: &Scenario, conduct: &Conduct) -> Result<Run, RunError> {
     let started = jiff::Timestamp::now().to_string();
     // The standard library's own source of randomness; nothing else in a run may be random but by the seed.
     let run_id = RandomState::new().build_hasher().finish();
-    let mut watch = watch::Watch::begin(&conduct.setup, kernel)?;
+    let mut watch = watch::Watch::begin(&conduct.setup, conduct.beside.as_ref(), kernel)?;
+    conduct.meet();
     let began = Nanos::now();
     let crew = crew::Crew::start(scenario, &conduct.setup, (run_id, began))?;
     let course = timeline::conduct(scenario, (&spans, began), crew, &mut watch, conduct);
     let merged = merge::merge(scenario, (&seats, &spans), &course);
     let server = watch.finish(merged.served);
+    let generator = watch.generator(&merged.generator, merged.total.seconds);
     let mut outcome = Run {
         schema: SCHEMA,
         loadgen: env!("CARGO_PKG_VERSION").to_owned(),
@@ -107,7 +121,7 @@ pub fn run(scenario: &Scenario, conduct: &Conduct) -> Result<Run, RunError> {
         audit: merged.audit,
         connections: merged.connections,
         server,
-        generator: watch.generator(&merged.generator),
+        generator,
         validity: validity::judge(scenario, &course, &merged.facts),
         thresholds: Vec::new(),
         interrupted: course.interrupted,

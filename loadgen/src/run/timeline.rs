@@ -119,7 +119,8 @@ impl Conductor<'_> {
         self.until(None, |it| it.ramped == it.course.workers);
         let able = self.course.connected > 0 && (self.course.publishers > 0 || self.scenario.publishers.count == 0);
         if able && !self.is_over() {
-            self.until(Some(Nanos::now().after(SETTLE)), |_| false);
+            let settled = self.conduct.meet().after(SETTLE);
+            self.until(Some(settled), |_| false);
             self.watch.idle(self.course.connected);
             self.publish();
         }
@@ -147,7 +148,8 @@ impl Conductor<'_> {
     }
 
     fn publish(&mut self) {
-        let first_due = Nanos::now().after(SETTLE);
+        let apart = self.conduct.beside.as_ref().map_or(Duration::ZERO, |beside| beside.apart(self.scenario));
+        let first_due = self.conduct.meet().after(SETTLE + apart);
         self.course.first_due = Some(first_due);
         self.crew.tell(&Command::Start { first_due });
         for (at, edge) in measured_edges(self.spans, first_due) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::RunError;
 use super::merge::GeneratorPart;
+use super::{Beside, RunError};
 use crate::cli::{Setup, Workers};
 use crate::drive::Edge;
 use crate::machine::load::{MachineLoad, MachineTimes};
@@ -23,6 +23,7 @@ const STEAL_WORTH_A_WARNING: f64 = 0.05;
 pub(super) struct Watch {
     kernel: Kernel,
     sampler: Option<Sampler>,
+    neighbour: Option<Neighbour>,
     metrics_url: Option<String>,
     page_before: Option<Page>,
     usage: ServerUse,
@@ -41,10 +42,22 @@ pub(super) struct Watch {
     warnings: Vec<String>,
 }
 
+/// The run at the same time.
+struct Neighbour {
+    server: Option<Sampler>,
+    generators_share_a_core: bool,
+}
+
 impl Watch {
     /// Before the first connection.
-    pub(super) fn begin(setup: &Setup, kernel: Kernel) -> Result<Self, RunError> {
-        let sampler = setup.server_pid.map(|pid| Sampler::new(kernel.clone(), &[pid], Follow::Tree)).transpose()?;
+    pub(super) fn begin(setup: &Setup, beside: Option<&Beside>, kernel: Kernel) -> Result<Self, RunError> {
+        let watched = |pid| Sampler::new(kernel.clone(), &[pid], Follow::Tree);
+        let neighbour = beside.map(|beside| Neighbour {
+            // If it has ended, its own run will say so.
+            server: watched(beside.other_server_pid()).ok(),
+            generators_share_a_core: setup.pin.is_some(),
+        });
+        let sampler = setup.server_pid.map(watched).transpose()?;
         let page_before = setup.server_metrics.as_deref().map(|url| fetch(url, METRICS_TIMEOUT)).transpose()?;
         // Workers that are processes are children of this one; without them only a server may be that (`compare`).
         let follow = if setup.workers == Workers::Here(1) { Follow::ProcessOnly } else { Follow::Tree };
@@ -54,9 +67,9 @@ impl Watch {
         } else if let Some(bytes) = page_before.as_ref().and_then(Page::resident_bytes) {
             usage.memory_before_bytes = whole(bytes);
         }
-        usage.tcp_before_bytes = tcp::memory_bytes(&kernel).unwrap_or(0);
-        Ok(Self {
+        let mut watch = Self {
             sampler,
+            neighbour,
             metrics_url: setup.server_metrics.clone(),
             page_before,
             usage,
@@ -73,7 +86,9 @@ impl Watch {
             restarted: false,
             warnings: Vec::new(),
             kernel,
-        })
+        };
+        watch.usage.tcp_before_bytes = watch.tcp_bytes();
+        Ok(watch)
     }
 
     /// Whether there is a server to look at.
@@ -84,6 +99,11 @@ impl Watch {
     /// Whether the server's process has ended.
     pub(super) const fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// TCP memory of the whole machine; 0, which is not measured, if it is the neighbour's as well.
+    fn tcp_bytes(&self) -> u64 {
+        if self.neighbour.is_some() { 0 } else { tcp::memory_bytes(&self.kernel).unwrap_or(0) }
     }
 
     fn memory(&mut self) -> Option<u64> {
@@ -106,7 +126,7 @@ impl Watch {
             return;
         }
         self.usage.memory_idle_bytes = self.memory().unwrap_or(0);
-        self.usage.tcp_idle_bytes = tcp::memory_bytes(&self.kernel).unwrap_or(0);
+        self.usage.tcp_idle_bytes = self.tcp_bytes();
         self.usage.memory_per_connection_bytes =
             share(rise(self.usage.memory_before_bytes, self.usage.memory_idle_bytes), connected);
     }
@@ -128,8 +148,9 @@ impl Watch {
             }
             self.page_cpu_since = (edge == Edge::Begin).then_some(cpu);
         }
-        let watched: Vec<u32> =
-            [&self.sampler, &self.own].into_iter().flatten().filter_map(|it| it.pids().ok()).flatten().collect();
+        let neighbour = self.neighbour.as_ref().and_then(|neighbour| neighbour.server.as_ref());
+        let samplers = [self.sampler.as_ref(), self.own.as_ref(), neighbour];
+        let watched: Vec<u32> = samplers.into_iter().flatten().filter_map(|it| it.pids().ok()).flatten().collect();
         let cpu = self.watched_cpu();
         let now = MachineTimes::now(&self.kernel, &watched);
         match (&self.machine, now) {
@@ -143,7 +164,8 @@ impl Watch {
     }
 
     fn watched_cpu(&mut self) -> f64 {
-        let samplers = [&mut self.sampler, &mut self.own];
+        let neighbour = self.neighbour.as_mut().and_then(|neighbour| neighbour.server.as_mut());
+        let samplers = [self.sampler.as_mut(), self.own.as_mut(), neighbour];
         let samples = samplers.into_iter().flatten().filter_map(|sampler| sampler.sample().ok());
         samples.map(|sample| Duration::from_nanos(sample.cpu_ns).as_secs_f64()).sum()
     }
@@ -162,7 +184,7 @@ impl Watch {
             return;
         }
         self.usage.memory_end_bytes = self.memory().unwrap_or(0);
-        self.usage.tcp_end_bytes = tcp::memory_bytes(&self.kernel).unwrap_or(0);
+        self.usage.tcp_end_bytes = self.tcp_bytes();
         self.usage.tcp_per_connection_bytes =
             share(rise(self.usage.tcp_before_bytes, self.usage.tcp_end_bytes), connected);
     }
@@ -191,13 +213,20 @@ impl Watch {
         self.looks().then(|| ServerUse { cpu_ns_per_delivery, ..self.usage.clone() })
     }
 
-    /// What the generator used, and who else was at work.
-    pub(super) fn generator(&self, part: &GeneratorPart) -> GeneratorUse {
+    /// What the generator used in so many measured seconds, and who else was at work. Two runs at once are of one
+    /// process, and do the same: half of it is this run's. If all their threads have one core, it is as busy as they
+    /// are together.
+    pub(super) fn generator(&self, part: &GeneratorPart, seconds: f64) -> GeneratorUse {
         let load = self.machine_load.unwrap_or_default();
+        let (runs, core) = match &self.neighbour {
+            None => (1.0, 0.0),
+            Some(neighbour) if neighbour.generators_share_a_core && seconds > 0.0 => (2.0, part.cpu_seconds / seconds),
+            Some(_) => (2.0, 0.0),
+        };
         GeneratorUse {
-            cpu_seconds: part.cpu_seconds,
-            busiest_thread: part.busiest_thread,
-            cpu_ns_per_delivery: part.cpu_ns_per_delivery,
+            cpu_seconds: part.cpu_seconds / runs,
+            busiest_thread: part.busiest_thread.max(core),
+            cpu_ns_per_delivery: part.cpu_ns_per_delivery / runs,
             steal: load.steal,
             others: load.others_cores.max(0.0),
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to end it; most of these are no test functions")]
 
 mod audit_tests;
+mod beside_tests;
 mod connection_tests;
 mod dialect;
 mod end_tests;

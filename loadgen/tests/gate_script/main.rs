@@ -3,7 +3,6 @@
 
 mod workflow;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -86,8 +85,6 @@ impl Clone {
     /// `program`, with settings that make the gate small. Both revisions are built into one folder, so that they share
     /// what they depend on, and each keeps its own server.
     fn small(&self, program: &str, build_more: &str) -> Command {
-        let port =
-            TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port").port();
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate-script");
         let target = target.display();
         let build = format!(
@@ -99,8 +96,7 @@ impl Clone {
             .current_dir(self.path())
             .env("LOADGEN", env!("CARGO_BIN_EXE_loadgen"))
             .env("BUILD", build)
-            .env("SERVER", format!("{{dir}}/target/server serve --listen 127.0.0.1:{port}"))
-            .env("PORT", port.to_string())
+            .env("SERVER", "{dir}/target/server serve --listen 127.0.0.1:{port}")
             .env("K", "2")
             .env("FLAGS", "--warm-up 200ms --duration 1s --subscribers 20 --rate 20");
         command
