@@ -128,14 +128,23 @@ fn limits_of_connections_rooms_and_handshakes_have_answers() {
     }
 
     let server = Server::start(&["--set", "handshake.timeout=50ms"]);
-    let mut half_open = server.http();
-    half_open.send_raw(b"GET /ws/room HTTP/1.1\r\nHost").expect("the server reads");
-    let answer = half_open.answer("GET").expect("an answer");
-    assert_eq!(answer.status, 408);
-    assert!(answer.body.contains("handshake.timeout"), "{answer:?}");
-    assert!(half_open.ends());
+    for begun in [&b"GET /ws/room HTTP/1.1\r\nHost"[..], b""] {
+        let mut half_open = server.http();
+        half_open.send_raw(begun).expect("the server reads");
+        let answer = half_open.answer("GET").expect("an answer");
+        assert_eq!(answer.status, 408);
+        assert!(answer.body.contains("handshake.timeout"), "{answer:?}");
+        assert!(half_open.ends());
+    }
     let metrics = server.metrics();
-    assert_eq!(metrics.sum("refused_total", &[("reason", "timeout")]), 1);
+    assert_eq!(metrics.sum("refused_total", &[("reason", "timeout")]), 2);
+}
+
+/// Else the kernel makes everybody who comes wait each time that it has to.
+#[test]
+fn there_is_room_for_the_files_of_all_connections_from_the_start() {
+    let mut server = Server::start(&["--set", "limits.connections_max=900"]);
+    assert!(server.process().room_for_files() >= 900);
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn a_session_is_heard_during_a_drain() {
         assert_eq!(server.publish("crowd", "too late").status, 503);
         let refused = server.request("POST", "/connection/http_stream", &[], br#"{"connect":{},"id":1}"#);
         assert_eq!(refused.status, 503, "{refused:?}");
+        assert_eq!(server.joining("crowd").refused().status, 503);
         drop(members);
         let end = session.object();
         assert_eq!(end["push"]["disconnect"]["code"], 3001, "{end}");

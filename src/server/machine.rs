@@ -48,8 +48,8 @@ impl Machine {
 
     /// Lets the kernel's table of the process's files have room for `files`, 8 bytes each, before there are threads.
     /// The table would grow with the connections otherwise, by doubling, and where threads share it each time makes
-    /// the accept wait for an RCU grace period (`expand_fdtable` in the kernel's `fs/file.c`): 8–24 ms in which nobody
-    /// comes in, seen seven times while 10,000 connect.
+    /// the accept wait for an RCU grace period (`expand_fdtable` in the kernel's `fs/file.c`): 2–14 ms in which nobody
+    /// comes in, seen six times while 10,000 connect.
     pub(crate) fn make_room_for_files(&self, files: usize) {
         let last = u64::try_from(files).unwrap_or(u64::MAX).min(self.files).min(FILES_PREPARED_MAX).saturating_sub(1);
         let Ok(last) = i32::try_from(last) else { return };

@@ -103,8 +103,17 @@ impl Process {
 
     /// Memory that is resident, KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Files that there is room for before the kernel has to make its table of them larger.
+    pub(crate) fn room_for_files(&self) -> u64 {
+        self.status("FDSize:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
