@@ -17,6 +17,7 @@ use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use shardcast::{Counter, Drain, Drained, Engine, MessageKind, RoomName, Settings};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -182,4 +183,30 @@ async fn what_is_not_for_the_engine_gets_its_answer() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
     }
     assert_eq!(embedding.end().await, Drained::default());
+}
+
+/// What a prepared listener accepts has its options, of which congestion control depends on the listener's address.
+#[tokio::test]
+async fn a_listener_on_loopback_models_no_path() {
+    let engine = Engine::start(Settings { shards: NonZeroUsize::new(1), ..Settings::default() }).unwrap();
+    let of_machine = SockRef::from(&TcpListener::bind("127.0.0.1:0").await.unwrap()).tcp_congestion().unwrap();
+
+    for (address, expected) in
+        [("127.0.0.1:0", &b"reno"[..]), ("127.0.0.2:0", b"reno"), ("0.0.0.0:0", named(&of_machine))]
+    {
+        let listener = TcpListener::bind(address).await.unwrap();
+        engine.prepare_listener(&listener).unwrap();
+        let client = TcpStream::connect((listener.local_addr().unwrap().ip(), listener.local_addr().unwrap().port()));
+        let (accepted, _client) = tokio::join!(listener.accept(), client);
+        let (accepted, _) = accepted.unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert_eq!(named(&accepted.tcp_congestion().unwrap()), expected, "{address}");
+        assert!(accepted.tcp_nodelay().unwrap(), "{address}");
+    }
+    engine.shutdown(DRAIN).await;
+}
+
+/// The kernel's answer is padded with zeros.
+fn named(congestion: &[u8]) -> &[u8] {
+    congestion.split(|byte| *byte == 0).next().unwrap()
 }
