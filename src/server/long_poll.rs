@@ -45,12 +45,14 @@ pub(crate) async fn respond(
     }
 }
 
-/// `after=EPOCH:OFFSET` or `after=OFFSET`, `wait=30s`, `limit=100`.
+/// `after=EPOCH:OFFSET`, `after=OFFSET` or `last=N`; `wait=30s`, `limit=100`.
 pub(super) fn newer(query: &str) -> Result<Newer, Refusal> {
-    let start = match query::decoded(query, "after")? {
-        None => Start::Live,
-        Some(after) if after.contains(':') => Start::After(query::position("after", &after)?),
-        Some(after) => {
+    let start = match (query::decoded(query, "after")?, query::last(query)?) {
+        (None, None) => Start::Live,
+        (None, Some(last)) => last,
+        (Some(_), Some(_)) => return Err(Refusal::new(400, "either after or last, not both")),
+        (Some(after), None) if after.contains(':') => Start::After(query::position("after", &after)?),
+        (Some(after), None) => {
             let is_number = after.bytes().all(|byte| byte.is_ascii_digit());
             let offset = after.parse().ok().filter(|_| is_number);
             Start::AfterOffset(offset.ok_or_else(|| Refusal::new(400, "after is EPOCH:OFFSET or OFFSET"))?)
@@ -109,6 +111,7 @@ mod tests {
             ("after=1f:7", Start::After(position), 100, 0),
             ("after=1f%3A7&wait=30s", Start::After(position), 100, 30_000),
             ("after=0", Start::AfterOffset(0), 100, 0),
+            ("last=3&wait=1s", Start::Last(3), 100, 1_000),
             ("wait=60s&limit=1000", Start::Live, 1_000, 60_000),
             ("wait=500ms&limit=1&x=y", Start::Live, 1, 500),
         ] {
@@ -121,6 +124,10 @@ mod tests {
             "after=1f:",
             "after=1:1:1",
             "after=99999999999999999999",
+            "after=7&last=1",
+            "last=",
+            "last=-1",
+            "last=x",
             "wait=61s",
             "wait=",
             "wait=-1s",

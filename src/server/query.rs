@@ -22,17 +22,21 @@ pub(crate) fn decoded<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, s
 
 /// `since=EPOCH:OFFSET` or `last=N`.
 pub(crate) fn start(query: &str) -> Result<Start, Refusal> {
-    match (decoded(query, "since")?, value(query, "last")) {
+    match (decoded(query, "since")?, last(query)?) {
         (None, None) => Ok(Start::Live),
         (Some(_), Some(_)) => Err(Refusal::new(400, "either since or last, not both")),
         (Some(since), None) => position("since", &since).map(Start::After),
-        (None, Some(last)) => {
-            // `parse` of a number would take a sign.
-            let digits = last.bytes().all(|byte| byte.is_ascii_digit());
-            let last = last.parse().ok().filter(|_| digits);
-            last.map(Start::Last).ok_or_else(|| Refusal::new(400, "last is a number of publications"))
-        }
+        (None, Some(last)) => Ok(last),
     }
+}
+
+/// `last=N`.
+pub(crate) fn last(query: &str) -> Result<Option<Start>, Refusal> {
+    let Some(last) = value(query, "last") else { return Ok(None) };
+    // `parse` of a number would take a sign.
+    let digits = last.bytes().all(|byte| byte.is_ascii_digit());
+    let last = last.parse().ok().filter(|_| digits);
+    last.map(|last| Some(Start::Last(last))).ok_or_else(|| Refusal::new(400, "last is a number of publications"))
 }
 
 /// A position, which `name` says.
