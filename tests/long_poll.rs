@@ -65,6 +65,14 @@ fn what_a_room_has_kept() {
         assert_eq!(answer["recovered"].as_bool(), Some(recovered), "{after}");
         assert_eq!(answer["epoch"].as_str(), Some(epoch.as_str()));
     }
+    for (query, offset, offsets) in
+        [("last=2", 7, vec![6, 7]), ("last=4&limit=3", 6, vec![4, 5, 6]), ("last=9&wait=60s", 7, vec![3, 4, 5, 6, 7])]
+    {
+        let answer = poll(&mut http, &format!("/rooms/room/messages?{query}"));
+        let list = answer["publications"].as_array().expect("a list");
+        let found: Vec<u64> = list.iter().filter_map(|publication| publication["offset"].as_u64()).collect();
+        assert_eq!((found, answer["offset"].as_u64()), (offsets, Some(offset)), "{query}");
+    }
     let answer = poll(&mut http, "/rooms/room/messages?after=5");
     assert_eq!(answer["publications"][0]["data"], 6);
     assert!(answer["publications"][0]["time"].as_u64() > Some(1_600_000_000_000));
@@ -76,7 +84,7 @@ fn what_a_room_has_kept() {
 fn whoever_waits_is_answered_by_the_next_publication() {
     for settings in [&["--set", "room.history_count_max=5"][..], &[]] {
         let server = Server::start(settings);
-        let afters = ["", "&after=0", "&after=abc:7"];
+        let afters = ["", "&after=0", "&after=abc:7", "&last=3"];
         let path = |(room, after): (usize, &&str)| format!("/rooms/room{room}/messages?wait=60s{after}");
         let paths: Vec<String> = afters.iter().enumerate().map(path).collect();
         for ((room, after), mut http) in afters.iter().enumerate().zip(waiting(&server, &paths)) {
