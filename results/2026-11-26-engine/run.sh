@@ -73,16 +73,16 @@ storm() {
 
 measure() {
     case $1 in
-        a-1000x20) row "$1" 11 --subscribers 1000 --rate 20 "${usual[@]}" <<<"$two" ;;
+        a-1000x20) row "$1" 21 --subscribers 1000 --rate 20 "${usual[@]}" <<<"$two" ;;
         b-10000x10) row "$1" 11 --subscribers 10000 --rate 10 "${usual[@]}" <<<"$two" ;;
         b2-10000x100) row "$1" 3 --subscribers 10000 --rate 100 "${usual[@]}" <<<"$two" ;;
-        c-1000x300) row "$1" 3 --subscribers 1000 --rate 300 "${usual[@]}" \
+        c-1000x300) row "$1" 7 --subscribers 1000 --rate 300 "${usual[@]}" \
             < <(echo "$two" && ours shardcast-2ms 23111 "--shards 1 --set room.coalesce=2ms") ;;
         c2-1000x2000) row "$1" 9 --subscribers 1000 --rate 2000 "${usual[@]}" <<<"$two" ;;
         d-window256) row "$1" 5 --subscribers 1000 --rate 0 --window 256 --batch-us 3000 "${usual[@]}" <<<"$two" ;;
         d-window64) row "$1" 5 --subscribers 1000 --rate 0 --window 64 --batch-us 3000 "${usual[@]}" <<<"$two" ;;
         e-connect) row "$1" 7 --subscribers 10000 --ramp-only --hold 1 <<<"$two" ;;
-        f-stalled) row "$1" 7 --subscribers 2000 --slow-rcvbuf 4096 --rate 50 --size 1024 --warmup 1 --duration 10 \
+        f-stalled) row "$1" 15 --subscribers 2000 --slow-rcvbuf 4096 --rate 50 --size 1024 --warmup 1 --duration 10 \
             < <(echo "$bun|--slow 500" && echo "$one_shard|--slow 500" &&
                 ours shardcast-none-stalled 23111 "--shards 1" "--subscribers 1500") ;;
         g-shards) row "$1" 3 --subscribers 1000 --rate 20 "${usual[@]}" \
