@@ -304,7 +304,7 @@ impl Engine {
 
     fn set_options(&self, socket: socket2::SockRef<'_>) -> io::Result<()> {
         let limits = &self.shared.settings.limits;
-        // Loopback (a proxy on this machine) cannot be congested, and to model it as BBR does costs 2 to 4 % of a send.
+        // Loopback (a proxy on this machine) cannot be congested, and to model it as BBR does costs 3 to 4 % of a send.
         // Reno is in every kernel and open to everybody. An error leaves what the machine has set.
         if socket.local_addr()?.as_socket().is_some_and(|own| own.ip().to_canonical().is_loopback()) {
             socket.set_tcp_congestion(b"reno").ok();

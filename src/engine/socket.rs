@@ -34,7 +34,7 @@ impl Socket for TcpStream {
     fn register(&mut self, poller: &Registry, number: u32) -> io::Result<()> {
         // The core that took the handshake's packets looked the route up, and all its sockets share that entry. On
         // loopback each packet takes a reference of it (netif_keep_dst in the kernel's drivers/net/loopback.c), so this
-        // core and the peers' would pass the count to and fro: 4 to 6 % of a send. Setting the option, although to what
+        // core and the peers' would pass the count to and fro: 5 % of a send. Setting the option, although to what
         // it is, makes the kernel forget the route (sk_dst_reset in net/core/sock.c): the next send finds this core's
         // own entry. An error changes nothing.
         setsockopt(&*self, sockopt::DontRoute, &false).ok();
