@@ -1,9 +1,9 @@
-"""The table of README.md: medians of each row's rounds, and of the ratios round by round.
+"""What `beside_bun.sh` measured: medians of each row's rounds, and of the ratios round by round.
 
-    python3 ratios.py ROW.jsonl...
+    python3 benches/ratios.py ROW.jsonl...
 
-The machine changes its speed between rounds; two servers of one round follow each other within seconds, so the median of
-their ratios says more than the ratio of their medians.
+The machine changes its speed between rounds; two servers of one round follow each other within seconds, so the median
+of their ratios says more than the ratio of their medians.
 """
 
 import json
